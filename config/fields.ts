@@ -1,0 +1,152 @@
+import { z } from 'zod';
+import { topicFilterProblem } from '../hub/core/topic.ts';
+
+/** Field types of the configuration, shared by the schema, the sinks and the bridges. */
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+  kB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  TB: 1000 ** 4,
+};
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Bounds as they would be written in the file, so that messages and documentation show the same. */
+export interface QuantityBounds {
+  readonly min?: string;
+  readonly max?: string;
+}
+
+interface Quantity {
+  readonly title: string;
+  readonly what: string;
+  readonly example: string;
+  readonly units: Readonly<Record<string, number>>;
+}
+
+const SIZE: Quantity = { title: 'size', what: 'a size', example: '10 MiB', units: BYTE_UNITS };
+const DURATION: Quantity = {
+  title: 'duration',
+  what: 'a duration',
+  example: '5 s',
+  units: DURATION_UNITS_MS,
+};
+
+function patternOf({ units }: Quantity): RegExp {
+  return new RegExp(`^(\\d+(?:\\.\\d+)?) ?(${Object.keys(units).join('|')})$`);
+}
+
+function quantity(kind: Quantity, bounds: QuantityBounds) {
+  const pattern = patternOf(kind);
+  const amountOf = (text: string): number => {
+    const match = pattern.exec(text);
+    return Math.round(Number(match?.[1]) * (kind.units[match?.[2] ?? ''] ?? Number.NaN));
+  };
+  const { min, max } = bounds;
+  const smallest = min === undefined ? 0 : amountOf(min);
+  const largest = max === undefined ? Number.MAX_SAFE_INTEGER : amountOf(max);
+  const names = Object.keys(kind.units).join(', ');
+  return z
+    .string({ error: `expected ${kind.what} with its unit, for example \`${kind.example}\`` })
+    .regex(pattern, `expected ${kind.what} such as \`${kind.example}\` (units: ${names})`)
+    .refine((text) => !(amountOf(text) < smallest), `must be at least \`${min}\``)
+    .refine((text) => !(amountOf(text) > largest), `must be at most \`${max ?? 'the largest number'}\``)
+    .meta({
+      title: kind.title,
+      examples: [kind.example],
+      ...(min === undefined ? {} : { 'x-min': min }),
+      ...(max === undefined ? {} : { 'x-max': max }),
+    })
+    .transform(amountOf);
+}
+
+/** `10 MiB` → bytes. Set a default with `.prefault('1 MiB')`. */
+export const bytes = (bounds: QuantityBounds = {}) => quantity(SIZE, bounds);
+
+/** `5 s` → milliseconds. Set a default with `.prefault('5 s')`. */
+export const duration = (bounds: QuantityBounds = {}) => quantity(DURATION, bounds);
+
+/** A value that is never logged or serialised. `reveal()` where it is used, nowhere else. */
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return '[secret]';
+  }
+  toJSON(): string {
+    return '[secret]';
+  }
+}
+
+/**
+ * A secret. The loader has already put the text of `${ENV}` or `{ file: PATH }` in its place.
+ * `writeOnly` is how the loader and the generated documents recognise it. An empty secret is
+ * refused: it would look protected and be open.
+ */
+export const secret = () =>
+  z
+    .string({ error: 'expected text, `${ENV_NAME}` or `{ file: PATH }`' })
+    .min(1, 'is empty')
+    .meta({ title: 'secret', writeOnly: true })
+    .transform((text) => new Secret(text));
+
+/** Ids become labels, folder names and parts of event ids: nothing that needs escaping anywhere. */
+const ID_CHARACTERS = /^[A-Za-z0-9_-]*$/;
+const ID_CHARACTERS_MAX = 64;
+
+/** The name of a hub, a sink or a bridge. */
+export const id = () =>
+  z
+    .string()
+    .min(1)
+    .max(ID_CHARACTERS_MAX)
+    .regex(ID_CHARACTERS, 'may hold only letters, digits, `-` and `_`')
+    .meta({ title: 'id' });
+
+/** What an id would be called if `text` were wanted as one. */
+export function asId(text: string): string {
+  return text.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, ID_CHARACTERS_MAX);
+}
+
+/** 253: the longest name that DNS knows. */
+const HOST_CHARACTERS_MAX = 253;
+
+/** A host name or an IP address to listen on or to connect to. */
+export const host = () =>
+  z
+    .string()
+    .min(1)
+    .max(HOST_CHARACTERS_MAX)
+    .regex(/^[A-Za-z0-9_.:%-]*$/, 'is not a host name or an IP address')
+    .meta({ title: 'host' });
+
+/** A TCP port to listen on; 0 lets the system choose a free one. */
+export const port = () => z.int().min(0).max(65_535);
+
+/** An MQTT topic filter: `+` is one level, a final `#` all further levels. */
+export const topicFilter = () =>
+  z
+    .string()
+    .superRefine((text, context) => {
+      const problem = topicFilterProblem(text);
+      if (problem !== undefined)
+        context.addIssue({ code: 'custom', message: `is not a topic filter: ${problem}` });
+    })
+    .meta({ title: 'topic filter' });

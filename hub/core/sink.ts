@@ -1,0 +1,74 @@
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { Batch, Decode } from './event.ts';
+
+/** An event the far side will never take, by its index in the batch. */
+export interface Rejection {
+  readonly index: number;
+  readonly reason: string;
+}
+
+/** What the far side said of one batch. Whatever is in neither list is delivered. */
+export interface Delivery {
+  readonly rejected: readonly Rejection[];
+  /** Indices to send again, for a far side that took only a part. */
+  readonly retry: readonly number[];
+}
+
+export const DELIVERED: Delivery = Object.freeze({ rejected: [], retry: [] });
+
+/** What connecting told about the far side. */
+export interface Connection {
+  /**
+   * Names the running instance of the far side (for example its start time). When a sink with a
+   * `confirmWindowMs` sees this change, the far side restarted and may have forgotten what it had
+   * acknowledged: the forwarder rewinds to the last confirmed cursor.
+   */
+  readonly instance?: string;
+}
+
+/**
+ * The far side. One driver, the forwarder, owns batching, retry, back-off, dead letters and metrics;
+ * a sink only speaks its protocol.
+ *
+ * - `connect` is called first, and again after every thrown error, until it returns.
+ * - `encode` is pure computing; it may run for the next batch while `send` waits for the far side.
+ * - `send` is never called concurrently with itself, with `connect` or after `close`.
+ * - Expected outcomes are returned; a broken link is thrown as a HubError: SINK_DISCONNECTED,
+ *   SINK_TIMEOUT, SINK_THROTTLED (with retryAfterMs), SINK_REFUSED (credentials, no such place), or
+ *   SINK_REJECTED when the far side refuses a batch without naming the event (the forwarder halves).
+ * - All take an AbortSignal and settle within a second of its abort.
+ */
+export interface Sink<Encoded = unknown> {
+  connect(signal: AbortSignal): Promise<Connection>;
+  encode(batch: Batch): Promise<Encoded>;
+  send(encoded: Encoded, signal: AbortSignal): Promise<Delivery>;
+  close(signal: AbortSignal): Promise<void>;
+}
+
+/** What a sink is given besides its own options. */
+export interface SinkContext {
+  readonly id: string;
+  readonly hubId: string;
+  readonly logId: string;
+  readonly decode: Decode;
+  readonly logger: Logger;
+  /** Folder that relative paths in the configuration start from. */
+  readonly dataDir: string;
+}
+
+/** How a sink is found: its type, its options' schema, and a lazy import of the rest. */
+export interface SinkSpec<Schema extends z.ZodObject = z.ZodObject> {
+  readonly type: string;
+  readonly summary: string;
+  /** The sink's own options; what every sink has (id, topics, batch, retry) is added by the schema. */
+  readonly options: Schema;
+  /**
+   * Set by far sides that acknowledge before they are durable: how long after an acknowledgement
+   * the data counts as safe, in ms. 0 or absent: an acknowledgement is final.
+   */
+  confirmWindowMs?(options: z.output<Schema>): number;
+  /** Hosts this sink talks to, so that a success of one sink wakes another one's back-off. */
+  host?(options: z.output<Schema>): string;
+  create(options: z.output<Schema>, context: SinkContext): Promise<Sink>;
+}

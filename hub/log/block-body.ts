@@ -1,0 +1,254 @@
+/**
+ * The body of a block: which topics and sources occur, then the records.
+ *
+ *   u16 number of topics, each: varint length, UTF-8
+ *   u8  number of sources, each: u8 length, UTF-8
+ *   records: varint topic index, u8 kind, u8 source index, varint ms since the first record,
+ *            varint payload length, payload
+ *
+ * Topics are stored once a block: the same few repeat, and a reader decides by block which to skip.
+ */
+import assert from 'node:assert';
+import { EVENT_KINDS, type HubEvent, type Message } from '../core/event.ts';
+import type { BlockHeader } from './block-format.ts';
+import type { Block } from './log.ts';
+
+/** Where a varint of 32 bits ends at the latest, and the two fixed bytes of a record. */
+const VARINT_BYTES_MAX = 5;
+const RECORD_OVERHEAD_BYTES = 3 * VARINT_BYTES_MAX + 2;
+const START_BYTES = 4 * 1024;
+export const TOPICS_MAX = 0xffff;
+export const SOURCES_MAX = 0xff;
+
+function writeVarint(buffer: Buffer, position: number, value: number): number {
+  let at = position;
+  let rest = value;
+  while (rest > 0x7f) {
+    buffer[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  buffer[at++] = rest;
+  return at;
+}
+
+/** Gathers records until the block is sealed. Copies payloads: the caller's buffer is free again. */
+export class BlockBuilder {
+  readonly #topics = new Map<string, number>();
+  readonly #sources = new Map<string, number>();
+  #records = Buffer.allocUnsafe(START_BYTES);
+  #used = 0;
+  #count = 0;
+  #firstReceivedMs = 0;
+  #firstMonotonicMs = 0;
+  #lastDeltaMs = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes of the records so far. */
+  get bytes(): number {
+    return this.#used;
+  }
+
+  get firstReceivedMs(): number {
+    return this.#firstReceivedMs;
+  }
+
+  get firstMonotonicMs(): number {
+    return this.#firstMonotonicMs;
+  }
+
+  get lastReceivedMs(): number {
+    return this.#firstReceivedMs + this.#lastDeltaMs;
+  }
+
+  /** Whether one more message surely fits the indices of topics and sources. */
+  get full(): boolean {
+    return this.#topics.size >= TOPICS_MAX || this.#sources.size >= SOURCES_MAX;
+  }
+
+  add(message: Message, receivedMs: number, monotonicMs: number): void {
+    if (this.#count === 0) {
+      this.#firstReceivedMs = receivedMs;
+      this.#firstMonotonicMs = monotonicMs;
+    }
+    const { payload } = message;
+    const delta = Math.max(0, Math.round(monotonicMs - this.#firstMonotonicMs));
+    this.#reserve(RECORD_OVERHEAD_BYTES + payload.length);
+    const records = this.#records;
+    let at = writeVarint(records, this.#used, indexOf(this.#topics, message.topic));
+    records[at++] = EVENT_KINDS.indexOf(message.kind ?? 'message');
+    records[at++] = indexOf(this.#sources, message.source);
+    at = writeVarint(records, at, delta);
+    at = writeVarint(records, at, payload.length);
+    at += payload.copy(records, at);
+    this.#used = at;
+    this.#lastDeltaMs = delta;
+    this.#count++;
+  }
+
+  body(): Buffer {
+    const parts: Buffer[] = [];
+    const topicCount = Buffer.allocUnsafe(2);
+    topicCount.writeUInt16LE(this.#topics.size);
+    parts.push(topicCount);
+    for (const topic of this.#topics.keys()) {
+      const text = Buffer.from(topic);
+      const length = Buffer.allocUnsafe(VARINT_BYTES_MAX);
+      parts.push(length.subarray(0, writeVarint(length, 0, text.length)), text);
+    }
+    parts.push(Buffer.from([this.#sources.size]));
+    for (const source of this.#sources.keys()) {
+      const text = Buffer.from(source).subarray(0, 0xff);
+      parts.push(Buffer.from([text.length]), text);
+    }
+    parts.push(this.#records.subarray(0, this.#used));
+    return Buffer.concat(parts);
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#used + bytes <= this.#records.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#records.length * 2, this.#used + bytes));
+    this.#records.copy(larger, 0, 0, this.#used);
+    this.#records = larger;
+  }
+}
+
+function indexOf(names: Map<string, number>, name: string): number {
+  let index = names.get(name);
+  if (index === undefined) {
+    index = names.size;
+    names.set(name, index);
+  }
+  return index;
+}
+
+/** Reads varints and bytes one after another; `at` is where the next one starts. */
+class Cursor {
+  at = 0;
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  byte(): number {
+    const value = this.#bytes[this.at++];
+    assert(value !== undefined, 'a block with a valid checksum ends within a record');
+    return value;
+  }
+
+  varint(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.byte();
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+  }
+
+  text(length: number): string {
+    this.at += length;
+    return this.#bytes.toString('utf8', this.at - length, this.at);
+  }
+}
+
+/** Numbers kept for a record: topic index, kind and source, delta, payload start, payload length. */
+const FIELDS = 5;
+
+/** A block read back. The records' places are found once; events are made when asked for. */
+export class StoredBlock implements Block {
+  readonly topics: readonly string[];
+  readonly #header: BlockHeader;
+  readonly #body: Buffer;
+  readonly #sources: readonly string[];
+  readonly #fields: Uint32Array;
+
+  constructor(header: BlockHeader, body: Buffer) {
+    this.#header = header;
+    this.#body = body;
+    const cursor = new Cursor(body);
+    const topicCount = body.readUInt16LE(0);
+    cursor.at = 2;
+    this.topics = Array.from({ length: topicCount }, () => cursor.text(cursor.varint()));
+    const sourceCount = cursor.byte();
+    this.#sources = Array.from({ length: sourceCount }, () => cursor.text(cursor.byte()));
+    this.#fields = readRecords(cursor, header.count);
+  }
+
+  get lane() {
+    return this.#header.lane;
+  }
+
+  get firstOffset(): number {
+    return this.#header.firstOffset;
+  }
+
+  get count(): number {
+    return this.#header.count;
+  }
+
+  get firstReceivedMs(): number {
+    return this.#header.firstReceivedMs;
+  }
+
+  get lastReceivedMs(): number {
+    return this.#header.lastReceivedMs;
+  }
+
+  get storedBytes(): number {
+    return this.#header.storedBytes;
+  }
+
+  /** Bytes of the uncompressed body. */
+  get bodyBytes(): number {
+    return this.#body.length;
+  }
+
+  get header(): BlockHeader {
+    return this.#header;
+  }
+
+  topicIndexAt(index: number): number {
+    return this.#field(index, 0);
+  }
+
+  eventAt(index: number): HubEvent {
+    const kindAndSource = this.#field(index, 1);
+    const delta = this.#field(index, 2);
+    const start = this.#field(index, 3);
+    const header = this.#header;
+    return {
+      lane: header.lane,
+      offset: header.firstOffset + index,
+      kind: EVENT_KINDS[kindAndSource >>> 8] ?? 'message',
+      topic: this.topics[this.#field(index, 0)] ?? '',
+      payload: this.#body.subarray(start, start + this.#field(index, 4)),
+      source: this.#sources[kindAndSource & 0xff] ?? '',
+      receivedMs: header.firstReceivedMs + delta,
+      monotonicMs: header.firstMonotonicMs + delta,
+      bootId: header.bootId,
+    };
+  }
+
+  #field(index: number, field: number): number {
+    const value = this.#fields[index * FIELDS + field];
+    assert(value !== undefined, `no event ${index} in a block of ${this.#header.count}`);
+    return value;
+  }
+}
+
+function readRecords(cursor: Cursor, count: number): Uint32Array {
+  const fields = new Uint32Array(count * FIELDS);
+  for (let at = 0; at < fields.length; at += FIELDS) {
+    fields[at] = cursor.varint();
+    fields[at + 1] = (cursor.byte() << 8) | cursor.byte();
+    fields[at + 2] = cursor.varint();
+    const length = cursor.varint();
+    fields[at + 3] = cursor.at;
+    fields[at + 4] = length;
+    cursor.at += length;
+  }
+  return fields;
+}

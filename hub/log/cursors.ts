@@ -1,0 +1,107 @@
+import { LANES, type Lane } from '../core/event.ts';
+import { cursorKey } from './keys.ts';
+import type { Storage, WriteOperation } from './storage.ts';
+
+/**
+ * What a sink has settled in a lane.
+ *
+ * Invariant, per sink and lane: `offset - start = delivered + filtered + deadLettered + lost`, where
+ * `start` is where the sink began. Nothing leaves the hub without being in one of the four.
+ */
+export interface CursorState {
+  /** Everything below is settled; the next event to look at. */
+  readonly offset: number;
+  /**
+   * Everything below is also durable at the far side, so the log may trim it. Equal to `offset`
+   * unless the sink has a confirm window.
+   */
+  readonly confirmed: number;
+  readonly start: number;
+  readonly delivered: number;
+  readonly filtered: number;
+  readonly deadLettered: number;
+  readonly lost: number;
+  /** The far side's instance that holds what lies between `confirmed` and `offset`. */
+  readonly instance?: string;
+}
+
+export function cursorAt(offset: number): CursorState {
+  return {
+    offset,
+    confirmed: offset,
+    start: offset,
+    delivered: 0,
+    filtered: 0,
+    deadLettered: 0,
+    lost: 0,
+  };
+}
+
+/**
+ * The cursors of the configured sinks. They ride with the next group commit; alone they are written
+ * without an fsync, because an old cursor after a crash costs duplicates, never a loss.
+ */
+export class Cursors {
+  readonly #states = new Map<string, Map<Lane, CursorState>>();
+  readonly #changed = new Map<string, Set<Lane>>();
+
+  /** Reads the cursors of `sink`; `fallback` makes one for a lane in which it has none. */
+  async load(
+    storage: Storage,
+    sink: string,
+    fallback: (lane: Lane) => CursorState,
+  ): Promise<void> {
+    const lanes = new Map<Lane, CursorState>();
+    this.#states.set(sink, lanes);
+    for (const lane of LANES) {
+      const saved = await storage.get(cursorKey(sink, lane));
+      lanes.set(lane, saved ? JSON.parse(saved.toString()) : fallback(lane));
+      if (!saved) this.#mark(sink, lane);
+    }
+  }
+
+  get(sink: string, lane: Lane): CursorState {
+    const state = this.#states.get(sink)?.get(lane);
+    if (!state) throw new Error(`no cursor for sink ${sink}`);
+    return state;
+  }
+
+  set(sink: string, lane: Lane, state: CursorState): void {
+    this.#states.get(sink)?.set(lane, state);
+    this.#mark(sink, lane);
+  }
+
+  /** Every sink has settled what is below, for good. The tail when there is no sink. */
+  floor(lane: Lane, tail: number): number {
+    let floor = tail;
+    for (const lanes of this.#states.values()) {
+      floor = Math.min(floor, lanes.get(lane)?.confirmed ?? 0);
+    }
+    return floor;
+  }
+
+  get hasChanges(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** The changes since the last call, to be written. */
+  takeOperations(): WriteOperation[] {
+    const operations: WriteOperation[] = [];
+    for (const [sink, lanes] of this.#changed) {
+      for (const lane of lanes) operations.push(this.operation(sink, lane));
+    }
+    this.#changed.clear();
+    return operations;
+  }
+
+  operation(sink: string, lane: Lane): WriteOperation {
+    const value = Buffer.from(JSON.stringify(this.get(sink, lane)));
+    return { type: 'put', key: cursorKey(sink, lane), value };
+  }
+
+  #mark(sink: string, lane: Lane): void {
+    const lanes = this.#changed.get(sink) ?? new Set();
+    lanes.add(lane);
+    this.#changed.set(sink, lanes);
+  }
+}

@@ -1,0 +1,64 @@
+import { LANES, type Lane } from '../core/event.ts';
+import type { KeyRange } from './storage.ts';
+
+/**
+ * Everything the hub keeps is in one ordered key space, so that what belongs together can be written
+ * together:
+ *
+ *   b <lane> <first offset, 8 bytes big endian>   a block
+ *   c <sink> 0x00 <lane>                          the cursor of a sink in a lane
+ *   d <sink> 0x00 <number, 8 bytes>               a dead letter
+ *   m <name>                                      the log's own facts: id, format, lane heads, losses
+ *   s <kind> ...                                  MQTT sessions, subscriptions, retained messages
+ */
+const BLOCK = 0x62;
+const KEY_BYTES = 10;
+
+export function laneIndex(lane: Lane): number {
+  return LANES.indexOf(lane);
+}
+
+export function blockKey(lane: Lane, firstOffset: number): Buffer {
+  const key = Buffer.allocUnsafe(KEY_BYTES);
+  key[0] = BLOCK;
+  key[1] = laneIndex(lane);
+  key.writeBigUInt64BE(BigInt(firstOffset), 2);
+  return key;
+}
+
+/** The first offset that a block's key names. */
+export function offsetOfKey(key: Buffer): number {
+  return Number(key.readBigUInt64BE(2));
+}
+
+/** Keys of blocks with `from <= first offset < to`. */
+export function blockRange(lane: Lane, from: number, to: number): KeyRange {
+  return { gte: blockKey(lane, from), lt: blockKey(lane, to) };
+}
+
+export function metaKey(name: string): Buffer {
+  return Buffer.from(`m${name}`);
+}
+
+export function cursorKey(sink: string, lane: Lane): Buffer {
+  return Buffer.from(`c${sink}\0${lane}`);
+}
+
+export function deadLetterKey(sink: string, number: number): Buffer {
+  const prefix = Buffer.from(`d${sink}\0`);
+  const key = Buffer.allocUnsafe(prefix.length + 8);
+  prefix.copy(key);
+  key.writeBigUInt64BE(BigInt(number), prefix.length);
+  return key;
+}
+
+export function deadLetterRange(sink: string): KeyRange {
+  return { gte: Buffer.from(`d${sink}\0`), lt: Buffer.from(`d${sink}\u0001`) };
+}
+
+/** Session state: `kind` is one character, `path` is joined with NUL, which MQTT forbids in ids. */
+export function sessionKey(kind: string, ...path: readonly string[]): Buffer {
+  return Buffer.from(`s${kind}${path.join('\0')}`);
+}
+
+export const SESSION_RANGE: KeyRange = { gte: Buffer.from('s'), lt: Buffer.from('t') };

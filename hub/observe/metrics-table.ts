@@ -1,0 +1,60 @@
+/**
+ * Every metric of the hub. The registry, docs/METRICS.md and the tests of the dashboards are made
+ * from this table. Labels are bounded: ids from the configuration, lanes, states, reasons; never a
+ * topic, a device or a client id.
+ */
+export interface MetricDefinition {
+  readonly name: `holdfast_${string}`;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+/** From one fsync on an SSD (1 ms) to a worn SD card in trouble (5 s). */
+const COMMIT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+/** From a batch on the local network to one over a slow cellular link. */
+const BATCH_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
+
+function metric(
+  type: MetricDefinition['type'],
+  name: MetricDefinition['name'],
+  labels: readonly string[],
+  help: string,
+  buckets?: readonly number[],
+): MetricDefinition {
+  return { type, name, labels, help, ...(buckets ? { buckets } : {}) };
+}
+
+export const METRICS = [
+  metric('counter', 'holdfast_ingest_events_total', ['source', 'lane'], 'Events accepted into the log.'),
+  metric('counter', 'holdfast_ingest_bytes_total', [], 'Payload bytes accepted into the log.'),
+  metric('gauge', 'holdfast_log_events', [], 'Events kept in the log.'),
+  metric('gauge', 'holdfast_log_bytes', [], 'Bytes of the blocks kept in the log.'),
+  metric('gauge', 'holdfast_log_bytes_max', [], 'log.capacity.bytes_max.'),
+  metric('gauge', 'holdfast_log_oldest_age_seconds', [], 'Age of the oldest event kept in the log.'),
+  metric('gauge', 'holdfast_log_seconds_until_full', [], 'Time until the log is full at the present rate with nothing delivered; absent when it is not filling.'),
+  metric('gauge', 'holdfast_log_blocked', [], '1 while publishers wait because the log is full.'),
+  metric('histogram', 'holdfast_log_commit_seconds', [], 'Time from the start of a group commit until it is on stable storage.', COMMIT_SECONDS),
+  metric('counter', 'holdfast_log_commits_total', [], 'Group commits.'),
+  metric('counter', 'holdfast_log_written_bytes_total', [], 'Bytes the log handed to storage: keys and values, before what LevelDB writes again when it compacts.'),
+  metric('counter', 'holdfast_lost_events_total', ['reason', 'lane'], 'Events accepted and then given up, by reason: full, age, poison, corrupt, rate.'),
+  metric('gauge', 'holdfast_sink_lag_events', ['sink'], 'Events in the log that the sink has not settled.'),
+  metric('gauge', 'holdfast_sink_lag_seconds', ['sink'], 'Age of the oldest event that the sink has not settled.'),
+  metric('counter', 'holdfast_sink_delivered_events_total', ['sink'], 'Events the far side has taken.'),
+  metric('counter', 'holdfast_sink_filtered_events_total', ['sink'], "Events passed over because the sink's topics do not match."),
+  metric('counter', 'holdfast_sink_lost_events_total', ['sink', 'reason'], 'Events that were given up before this sink had them.'),
+  metric('counter', 'holdfast_sink_retries_total', ['sink'], 'Batches sent again after an error.'),
+  metric('histogram', 'holdfast_sink_batch_seconds', ['sink'], 'Time the far side took to answer one batch.', BATCH_SECONDS),
+  metric('gauge', 'holdfast_sink_dead_letters', ['sink'], 'Events kept as dead letters.'),
+  metric('gauge', 'holdfast_sink_link', ['sink', 'state'], '1 for the present state of the link, 0 for the others.'),
+  metric('gauge', 'holdfast_sink_drain_eta_seconds', ['sink'], 'Time until the backlog is drained at the present rate; absent when it is not draining.'),
+  metric('gauge', 'holdfast_mqtt_clients', [], 'Connected MQTT clients.'),
+  metric('counter', 'holdfast_mqtt_refused_total', ['reason'], 'MQTT connections, publishes and subscriptions refused, and queued messages dropped, by reason.'),
+  metric('counter', 'holdfast_undecoded_events_total', ['reason'], 'Events whose payload gave no readings: invalid payload (kept and forwarded raw), or skipped by the live view under overload.'),
+  metric('gauge', 'holdfast_bridge_link', ['bridge', 'state'], '1 for the present state of the bridge, 0 for the others.'),
+  metric('gauge', 'holdfast_clock_synced', [], '1 while something keeps the wall clock synchronised.'),
+  metric('gauge', 'holdfast_clock_offset_seconds', [], 'How far the wall clock moved against the monotonic clock since the hub started.'),
+  metric('gauge', 'holdfast_disk_free_bytes', [], 'Free bytes on the volume of the data directory.'),
+  metric('gauge', 'holdfast_build_info', ['version'], 'Always 1; names the version.'),
+] as const satisfies readonly MetricDefinition[];
