@@ -1,7 +1,10 @@
-import type { Logger } from 'pino';
+/** As much of a pino logger as a warning needs. */
+export interface WarnLogger {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
 
 export interface SampledWarningsOptions {
-  readonly logger: Pick<Logger, 'warn'>;
+  readonly logger: WarnLogger;
   /** Monotonic, in ms. */
   readonly monotonicMs: () => number;
   /** At most one line per key in this time. */

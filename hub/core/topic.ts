@@ -1,3 +1,5 @@
+import { remembering } from './remembered.ts';
+
 /** Matching of MQTT topic filters (MQTT 3.1.1, section 4.7). */
 
 /** Whether `topic` matches `filter`, where `+` is one level and a final `#` is all further levels. */
@@ -27,20 +29,14 @@ export function topicFilterProblem(filter: string): string | undefined {
   return undefined;
 }
 
-/** Answers are remembered per topic: a Pi sees few topics many times. 4,096 is 0.5 MB at most. */
-const REMEMBERED_TOPICS_MAX = 4_096;
+/** A Pi sees few topics many times: 4,096 of at most 512 characters are 2 MB at the worst. */
+export const REMEMBERED_TOPICS_MAX = 4_096;
+export const REMEMBERED_TOPIC_CHARS_MAX = 512;
 
 /** A predicate for any of `filters` that remembers its answers. */
 export function topicMatcher(filters: readonly string[]): (topic: string) => boolean {
   if (filters.includes('#')) return (topic) => !topic.startsWith('$');
-  const remembered = new Map<string, boolean>();
-  return (topic) => {
-    let answer = remembered.get(topic);
-    if (answer === undefined) {
-      answer = filters.some((filter) => topicMatches(filter, topic));
-      if (remembered.size >= REMEMBERED_TOPICS_MAX) remembered.clear();
-      remembered.set(topic, answer);
-    }
-    return answer;
-  };
+  return remembering(REMEMBERED_TOPICS_MAX, REMEMBERED_TOPIC_CHARS_MAX, (topic) =>
+    filters.some((filter) => topicMatches(filter, topic)),
+  );
 }

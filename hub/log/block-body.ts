@@ -9,6 +9,7 @@
  * Topics are stored once a block: the same few repeat, and a reader decides by block which to skip.
  */
 import assert from 'node:assert';
+import type { Clock } from '../core/clock.ts';
 import { EVENT_KINDS, type HubEvent, type Message } from '../core/event.ts';
 import type { BlockHeader } from './block-format.ts';
 import type { Block } from './log.ts';
@@ -68,9 +69,10 @@ export class BlockBuilder {
     return this.#topics.size >= TOPICS_MAX || this.#sources.size >= SOURCES_MAX;
   }
 
-  add(message: Message, receivedMs: number, monotonicMs: number): void {
+  add(message: Message, clock: Clock): void {
+    const monotonicMs = clock.monotonicMs();
     if (this.#count === 0) {
-      this.#firstReceivedMs = receivedMs;
+      this.#firstReceivedMs = clock.wallMs();
       this.#firstMonotonicMs = monotonicMs;
     }
     const { payload } = message;

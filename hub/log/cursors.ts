@@ -8,33 +8,30 @@ import type { Storage, WriteOperation } from './storage.ts';
  * Invariant, per sink and lane: `offset - start = delivered + filtered + deadLettered + lost`, where
  * `start` is where the sink began. Nothing leaves the hub without being in one of the four.
  */
-export interface CursorState {
-  /** Everything below is settled; the next event to look at. */
-  readonly offset: number;
-  /**
-   * Everything below is also durable at the far side, so the log may trim it. Equal to `offset`
-   * unless the sink has a confirm window.
-   */
-  readonly confirmed: number;
+export interface CursorState extends CursorCounts {
   readonly start: number;
-  readonly delivered: number;
-  readonly filtered: number;
-  readonly deadLettered: number;
-  readonly lost: number;
+  /**
+   * Where the far side is known to have made everything durable: below it the log may trim, and to it
+   * the cursor goes back when the far side forgot. Equal to the cursor unless the sink has a
+   * confirm window.
+   */
+  readonly confirmed: CursorCounts;
   /** The far side's instance that holds what lies between `confirmed` and `offset`. */
   readonly instance?: string;
 }
 
+export interface CursorCounts {
+  /** Everything below is settled; the next event to look at. */
+  readonly offset: number;
+  readonly delivered: number;
+  readonly filtered: number;
+  readonly deadLettered: number;
+  readonly lost: number;
+}
+
 export function cursorAt(offset: number): CursorState {
-  return {
-    offset,
-    confirmed: offset,
-    start: offset,
-    delivered: 0,
-    filtered: 0,
-    deadLettered: 0,
-    lost: 0,
-  };
+  const counts = { offset, delivered: 0, filtered: 0, deadLettered: 0, lost: 0 };
+  return { ...counts, start: offset, confirmed: counts };
 }
 
 /**
@@ -75,7 +72,7 @@ export class Cursors {
   floor(lane: Lane, tail: number): number {
     let floor = tail;
     for (const lanes of this.#states.values()) {
-      floor = Math.min(floor, lanes.get(lane)?.confirmed ?? 0);
+      floor = Math.min(floor, lanes.get(lane)?.confirmed.offset ?? 0);
     }
     return floor;
   }

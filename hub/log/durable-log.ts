@@ -94,7 +94,10 @@ export class DurableLog implements EventLog {
   readonly #fillRate: RateMeter;
   /** Appends that wait for room, in order. Bounded by what clients have in flight. */
   #waiting: Waiting[] = [];
+  /** Bounded by a second of session traffic: housekeeping writes it. */
+  #deferred: WriteOperation[] = [];
   #freeBytes = Number.POSITIVE_INFINITY;
+  #full = false;
   #problem: string | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #trimming: Promise<void> | undefined;
@@ -132,6 +135,7 @@ export class DurableLog implements EventLog {
           this.#fillRate.add(block.header.storedBytes);
         }
         observer?.committed?.({ seconds, bytes, blocks: blocks.length });
+        this.#measure();
         if (this.#fuller(NEARLY_FULL_SHARE)) this.#trimNow();
         if (blocks.length > 0) for (const listener of this.#listeners) listener();
       },
@@ -184,6 +188,11 @@ export class DurableLog implements EventLog {
     else this.#commits.write(operations, done);
   }
 
+  /** Written with the next commit, or within a second: for state that is harmless to forget. */
+  defer(operations: readonly WriteOperation[]): void {
+    this.#deferred.push(...operations);
+  }
+
   /** Everything kept under a range of keys, for state that is read at start. */
   entries(range: KeyRange) {
     return this.#options.storage.entries(range);
@@ -192,6 +201,18 @@ export class DurableLog implements EventLog {
   /** Bytes that wait to be written: an input that needs no acknowledgement slows down by this. */
   get pendingBytes(): number {
     return this.#commits.pendingBytes;
+  }
+
+  /** Appends that wait for room. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Events accepted since the log was created. */
+  get acceptedEvents(): number {
+    let events = 0;
+    for (const { tail } of this.#lanes.values()) events += tail;
+    return events;
   }
 
   /** What is wrong with the storage right now, in the user's words. */
@@ -250,7 +271,7 @@ export class DurableLog implements EventLog {
       lossWindowMs: durability.kind === 'interval' ? durability.intervalMs : 0,
       whenFull,
       full: this.#full,
-      acceptedEvents: lanes.reduce((sum, lane) => sum + lane.tail, 0),
+      acceptedEvents: this.acceptedEvents,
       lostEvents: this.losses.total,
       writtenBytes: this.#writtenBytes,
       lanes: lanes.map(({ lane, head, tail, bytes }) => ({ lane, head, tail, bytes })),
@@ -269,8 +290,9 @@ export class DurableLog implements EventLog {
     return bytes;
   }
 
-  get #full(): boolean {
-    return this.#fuller(1);
+  /** Looked at for each event, so it is worked out when something has changed. */
+  #measure(): void {
+    this.#full = this.#fuller(1);
   }
 
   #fuller(share: number): boolean {
@@ -293,11 +315,14 @@ export class DurableLog implements EventLog {
   }
 
   #takeRiders(): WriteOperation[] {
-    return [...this.cursors.takeOperations(), ...this.losses.takeOperations()];
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    return [...deferred, ...this.cursors.takeOperations(), ...this.losses.takeOperations()];
   }
 
   async #measureFreeBytes(): Promise<void> {
     this.#freeBytes = await this.#options.freeBytes();
+    this.#measure();
   }
 
   async #keepHouse(): Promise<void> {
@@ -309,7 +334,8 @@ export class DurableLog implements EventLog {
     this.#reportLosses();
     this.#trimNow();
     // an old cursor costs duplicates, not a loss: without traffic it is written without an fsync
-    if (this.cursors.hasChanges && this.#commits.pendingBytes === 0) {
+    const changed = this.cursors.hasChanges || this.#deferred.length > 0;
+    if (changed && this.#commits.pendingBytes === 0) {
       await this.#options.storage.write(this.#takeRiders(), { sync: false }).catch(() => undefined);
     }
   }
@@ -331,6 +357,7 @@ export class DurableLog implements EventLog {
 
   async #trimAndAdmit(): Promise<void> {
     await this.#trimmer.trim(GIVING_WAY.map((lane) => this.#lane(lane)));
+    this.#measure();
     while (this.#waiting.length > 0 && !this.#full && !this.#closed) {
       // a group at a time: what is admitted is counted only when it is written
       for (const { message, lane, done, operations } of this.#waiting.splice(0, 1_000)) {

@@ -1,0 +1,119 @@
+import type { Clock } from '../core/clock.ts';
+import { LANES, type Lane } from '../core/event.ts';
+import type { CursorCounts, CursorState } from '../log/cursors.ts';
+import type { DurableLog } from '../log/durable-log.ts';
+import type { WriteOperation } from '../log/storage.ts';
+import type { Run } from './batcher.ts';
+
+/** Rewind points kept within a confirm window: how finely it is divided. */
+const MARKS_PER_WINDOW = 60;
+
+/** Where all lanes stood at a time. */
+interface Mark {
+  readonly atMs: number;
+  readonly counts: ReadonlyMap<Lane, CursorCounts>;
+}
+
+/**
+ * The cursors of one sink. With a confirm window (a far side that acknowledges before it is durable)
+ * a position counts as confirmed when the same instance of the far side is still alive a window
+ * later; when the instance has changed, the cursors go back to the last confirmed position.
+ */
+export class Settlement {
+  readonly #log: DurableLog;
+  readonly #sink: string;
+  readonly #clock: Clock;
+  readonly #windowMs: number;
+  #marks: Mark[];
+
+  constructor(log: DurableLog, sink: string, clock: Clock, confirmWindowMs: number) {
+    this.#log = log;
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#windowMs = confirmWindowMs;
+    this.#marks = [this.#mark()];
+  }
+
+  cursor(lane: Lane): CursorState {
+    return this.#log.cursors.get(this.#sink, lane);
+  }
+
+  /**
+   * Settles a run: all its events are delivered, but for `deadLetters`. With dead letters it resolves
+   * when they and the cursor are durable, in one write.
+   */
+  async settle(run: Run, deadLetters: readonly WriteOperation[]): Promise<void> {
+    const before = this.cursor(run.lane);
+    const counts: CursorCounts = {
+      offset: run.to,
+      delivered: before.delivered + (run.to - run.from - run.filtered - run.lost - deadLetters.length),
+      filtered: before.filtered + run.filtered,
+      deadLettered: before.deadLettered + deadLetters.length,
+      lost: before.lost + run.lost,
+    };
+    const confirmed = this.#windowMs > 0 ? before.confirmed : counts;
+    this.#log.settled(this.#sink, run.lane, { ...before, ...counts, confirmed });
+    if (this.#windowMs > 0) this.#markSometimes();
+    if (deadLetters.length === 0) return;
+    const operations = [...deadLetters, this.#log.cursors.operation(this.#sink, run.lane)];
+    await new Promise<void>((resolve, reject) => {
+      this.#log.write(operations, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** How often the far side should be asked for its instance. Infinite without a window. */
+  get checkIntervalMs(): number {
+    return this.#windowMs > 0 ? Math.max(1_000, this.#windowMs / 4) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes note of the instance that is alive now. True when the cursors went back. */
+  seen(instance: string | undefined): boolean {
+    if (this.#windowMs === 0 || instance === undefined) return false;
+    const known = LANES.map((lane) => this.cursor(lane).instance).find((id) => id !== undefined);
+    if (known !== undefined && known !== instance) {
+      this.#rewind(instance);
+      return true;
+    }
+    if (known === undefined) this.#each((state) => ({ ...state, instance }));
+    this.#confirm();
+    return false;
+  }
+
+  #confirm(): void {
+    const settledMs = this.#clock.monotonicMs() - this.#windowMs;
+    const index = this.#marks.findLastIndex((mark) => mark.atMs <= settledMs);
+    const mark = this.#marks[index];
+    if (!mark) return;
+    this.#marks = this.#marks.slice(index + 1);
+    if (this.#marks.length === 0) this.#marks = [this.#mark()];
+    this.#each((state, lane) => ({ ...state, confirmed: mark.counts.get(lane) ?? state.confirmed }));
+  }
+
+  #rewind(instance: string): void {
+    this.#each((state) => ({ ...state, ...state.confirmed, instance }));
+    this.#marks = [this.#mark()];
+  }
+
+  #each(change: (state: CursorState, lane: Lane) => CursorState): void {
+    for (const lane of LANES) {
+      this.#log.settled(this.#sink, lane, change(this.cursor(lane), lane));
+    }
+  }
+
+  #markSometimes(): void {
+    const last = this.#marks.at(-1);
+    const dueMs = (last?.atMs ?? 0) + this.#windowMs / MARKS_PER_WINDOW;
+    if (this.#clock.monotonicMs() >= dueMs) this.#marks.push(this.#mark());
+  }
+
+  #mark(): Mark {
+    const counts = new Map(
+      LANES.map((lane) => {
+        const { offset, delivered, filtered, deadLettered, lost } = this.cursor(lane);
+        return [lane, { offset, delivered, filtered, deadLettered, lost }];
+      }),
+    );
+    return { atMs: this.#clock.monotonicMs(), counts };
+  }
+}
+

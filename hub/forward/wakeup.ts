@@ -1,0 +1,24 @@
+/** One waiter, woken by whoever has news, or by time. A wake-up before the wait is not lost. */
+export class Wakeup {
+  #woken = false;
+  #resolve: (() => void) | undefined;
+
+  wake(): void {
+    this.#woken = true;
+    this.#resolve?.();
+  }
+
+  async wait(timeoutMs: number): Promise<void> {
+    if (!this.#woken) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        this.#resolve = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#resolve = undefined;
+    }
+    this.#woken = false;
+  }
+}

@@ -1,0 +1,87 @@
+import { BRIDGE_STATES } from './core/bridge.ts';
+import type { Clock } from './core/clock.ts';
+import { LINK_STATES } from './core/link.ts';
+import type { Status } from './core/status.ts';
+import type { Forwarder } from './forward/forwarder.ts';
+import type { Broker } from './intake/broker/broker.ts';
+import type { Intake } from './intake/intake.ts';
+import type { DurableLog } from './log/durable-log.ts';
+import type { Metrics } from './observe/metrics.ts';
+
+export interface MetricsSources {
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: DurableLog;
+  readonly intake: Intake;
+  readonly broker: Broker;
+  readonly forwarders: readonly Forwarder[];
+  status(): Status;
+}
+
+/** Fills the registry from what the parts know, when somebody scrapes. */
+export function collectMetrics(sources: MetricsSources): void {
+  const { clock, metrics } = sources;
+  const startOffsetMs = clock.wallMs() - clock.monotonicMs();
+  metrics.onScrape(() => {
+    const status = sources.status();
+    collectIntake(sources);
+    collectLog(sources, status);
+    collectSinks(sources, status);
+    for (const bridge of status.inputs.bridges) {
+      for (const state of BRIDGE_STATES) {
+        const labels = { bridge: bridge.id, state };
+        metrics.gauge('holdfast_bridge_link', labels).set(Number(state === bridge.state));
+      }
+    }
+    metrics.gauge('holdfast_clock_synced').set(Number(status.clock.synced));
+    const offsetMs = clock.wallMs() - clock.monotonicMs() - startOffsetMs;
+    metrics.gauge('holdfast_clock_offset_seconds').set(offsetMs / 1000);
+    metrics.gauge('holdfast_disk_free_bytes').set(status.disk.freeBytes);
+  });
+}
+
+function collectIntake({ metrics, intake, broker }: MetricsSources): void {
+  let bytes = 0;
+  for (const { source, lane, events, bytes: sourceBytes } of intake.counts()) {
+    metrics.counter('holdfast_ingest_events_total', { source, lane }).raiseTo(events);
+    bytes += sourceBytes;
+  }
+  metrics.counter('holdfast_ingest_bytes_total').raiseTo(bytes);
+  metrics.gauge('holdfast_mqtt_clients').set(broker.clients);
+  for (const [reason, count] of broker.refusals()) {
+    metrics.counter('holdfast_mqtt_refused_total', { reason }).raiseTo(count);
+  }
+}
+
+function collectLog({ metrics, log }: MetricsSources, status: Status): void {
+  const { events, bytes, bytesMax, oldestAgeMs, secondsUntilFull, full } = status.log;
+  metrics.gauge('holdfast_log_events').set(events);
+  metrics.gauge('holdfast_log_bytes').set(bytes);
+  metrics.gauge('holdfast_log_bytes_max').set(bytesMax);
+  metrics.gauge('holdfast_log_oldest_age_seconds').set((oldestAgeMs ?? 0) / 1000);
+  metrics.gauge('holdfast_log_seconds_until_full').set(secondsUntilFull);
+  metrics.gauge('holdfast_log_blocked').set(Number(full));
+  for (const { reason, lane, events } of log.losses.entries()) {
+    metrics.counter('holdfast_lost_events_total', { reason, lane }).raiseTo(events);
+  }
+}
+
+function collectSinks({ metrics, forwarders }: MetricsSources, status: Status): void {
+  for (const [index, sinkStatus] of status.sinks.entries()) {
+    const sink = sinkStatus.id;
+    metrics.gauge('holdfast_sink_lag_events', { sink }).set(sinkStatus.lagEvents);
+    metrics.gauge('holdfast_sink_lag_seconds', { sink }).set(sinkStatus.lagMs / 1000);
+    metrics.gauge('holdfast_sink_dead_letters', { sink }).set(sinkStatus.deadLetters);
+    metrics.gauge('holdfast_sink_drain_eta_seconds', { sink }).set(sinkStatus.etaSeconds);
+    for (const state of LINK_STATES) {
+      metrics.gauge('holdfast_sink_link', { sink, state }).set(Number(state === sinkStatus.state));
+    }
+    const counters = forwarders[index]?.counters();
+    if (!counters) continue;
+    metrics.counter('holdfast_sink_delivered_events_total', { sink }).raiseTo(counters.delivered);
+    metrics.counter('holdfast_sink_filtered_events_total', { sink }).raiseTo(counters.filtered);
+    metrics.counter('holdfast_sink_retries_total', { sink }).raiseTo(counters.retries);
+    const lost = metrics.counter('holdfast_sink_lost_events_total', { sink, reason: 'full' });
+    lost.raiseTo(counters.lost);
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * The composition root: makes the parts from the configuration, starts them in the order in which
+ * they need each other (log, sinks, API, broker, bridges) and stops them in reverse.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { packageRoot } from '../config/find-file.ts';
+import type { BridgeConfig, HubConfig, SinkConfig } from '../config/schema.ts';
+import { BRIDGES } from '../firmware-bridge/registry.ts';
+import { SINKS } from '../sinks/registry.ts';
+import { type Api, createApi } from './api/server.ts';
+import type { HubView } from './api/view.ts';
+import type { BridgeSpec } from './core/bridge.ts';
+import { type Clock, systemClock } from './core/clock.ts';
+import { cloudEventEncoder } from './core/cloud-event.ts';
+import { describeError, HubError } from './core/errors.ts';
+import { RateMeter } from './core/rate.ts';
+import type { SinkSpec } from './core/sink.ts';
+import { Forwarder } from './forward/forwarder.ts';
+import { Recovery } from './forward/recovery.ts';
+import { collectMetrics } from './hub-metrics.ts';
+import { Disk, problemsOf, type StatusSources, statusOf } from './hub-status.ts';
+import { BridgeRunner } from './intake/bridges.ts';
+import { Broker } from './intake/broker/broker.ts';
+import { Intake } from './intake/intake.ts';
+import { type DurableLog, openLog } from './log/durable-log.ts';
+import { levelStorage } from './log/level-storage.ts';
+import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { createDecoder, type Decoder } from './process/decode/decoder.ts';
+import { findEvents } from './process/events.ts';
+import { history } from './process/history.ts';
+import { LiveView } from './process/live.ts';
+
+/** Whoever does not stop by then is left behind: systemd's patience is 90 s, a person's is less. */
+const STOP_TIMEOUT_MS = 8_000;
+
+export interface HubOptions {
+  readonly config: HubConfig;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** In [0, 1); default Math.random. */
+  readonly random?: () => number;
+}
+
+export interface RunningHub {
+  /** Where the console and the API are. */
+  readonly url: string;
+  /** MQTT addresses, `host:port`. */
+  readonly mqtt: readonly string[];
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  readonly log: DurableLog;
+  readonly disk: Disk;
+  readonly decoder: Decoder;
+  readonly intake: Intake;
+  readonly live: LiveView;
+  readonly forwarders: readonly Forwarder[];
+  readonly broker: Broker;
+  readonly bridges: readonly BridgeRunner[];
+}
+
+/**
+ * Starts a hub. Errors (all HubError): LOG_LOCKED, LOG_NOT_OPEN, SERVICE_UNAVAILABLE when a port is
+ * taken, and what a sink's or a bridge's creation throws. What was started is stopped again.
+ */
+export async function startHub(options: HubOptions): Promise<RunningHub> {
+  const { config, version, logger } = options;
+  const clock = options.clock ?? systemClock();
+  const startedMs = clock.wallMs();
+  const random = options.random ?? Math.random;
+  const metrics = createMetrics({
+    version,
+    sources: ['mqtt', ...config.bridges.map(({ id }) => `bridge:${id}`)],
+    sinks: config.sinks.map(({ id }) => id),
+    bridges: config.bridges.map(({ id }) => id),
+  });
+  const stops: (() => Promise<void>)[] = [];
+  const ingestRate = new RateMeter(() => clock.monotonicMs());
+  let serving = false;
+
+  async function stop(): Promise<void> {
+    serving = false;
+    for (const stopPart of stops.splice(0).reverse()) {
+      await withDeadline(stopPart(), STOP_TIMEOUT_MS).catch((error) =>
+        logger.error({ error: describeError(error) }, 'a part of the hub did not stop cleanly'),
+      );
+    }
+  }
+
+  try {
+    const surroundings = { config, logger, clock, random, metrics, ingestRate };
+    const parts = await makeParts(surroundings, stops);
+    const sources: StatusSources = {
+      ...parts,
+      id: config.hub.id,
+      version,
+      startedMs,
+      clock,
+      ingestRate,
+      serving: () => serving,
+    };
+    collectMetrics({ ...parts, metrics, clock, status: () => statusOf(sources) });
+    parts.live.start();
+    stops.push(() => parts.live.stop());
+    for (const forwarder of parts.forwarders) {
+      await forwarder.start();
+      stops.push(() => forwarder.stop());
+    }
+    const api = makeApi(surroundings, parts, sources);
+    stops.push(() => api.close());
+    const { url } = await api.listen();
+    stops.push(() => parts.broker.stop());
+    await parts.broker.start();
+    for (const bridge of parts.bridges) {
+      bridge.start();
+      stops.push(() => bridge.stop());
+    }
+    serving = true;
+    return { url, mqtt: parts.broker.addresses, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface Surroundings {
+  readonly config: HubConfig;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly ingestRate: RateMeter;
+  random(): number;
+}
+
+async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): Promise<Parts> {
+  const { config, logger, clock, metrics, ingestRate, random } = around;
+  const { log, disk } = await makeLog(around);
+  stops.push(() => log.close());
+  followRate(log, ingestRate);
+  const decoder = createDecoder(config.decode, clock);
+  const intake = new Intake(log, config.log.lanes);
+  const live = new LiveView({
+    log,
+    decoder,
+    clock,
+    logger: logger.child({ component: 'decode' }),
+    countUndecoded: (reason, events) =>
+      metrics.counter('holdfast_undecoded_events_total', { reason }).inc(events),
+  });
+  const forwarders: Forwarder[] = [];
+  const recovery = new Recovery();
+  for (const sink of config.sinks) {
+    forwarders.push(await makeForwarder(around, sink, log, decoder, recovery));
+  }
+  const { limits } = config.mqtt;
+  const broker = new Broker({
+    intake,
+    log,
+    listeners: config.mqtt.listeners,
+    anonymous: config.mqtt.anonymous,
+    logger: logger.child({ component: 'mqtt' }),
+    limits: {
+      clientsMax: limits.clients_max,
+      packetBytesMax: limits.packet_bytes_max,
+      topicLevelsMax: limits.topic_levels_max,
+      topicBytesMax: limits.topic_bytes_max,
+      sessionQueueEventsMax: limits.session_queue_events_max,
+      sessionsMax: limits.sessions_max,
+      retainedMessagesMax: limits.retained_messages_max,
+      inflightMax: limits.inflight_max,
+    },
+  });
+  const bridges: BridgeRunner[] = [];
+  for (const bridge of config.bridges) {
+    bridges.push(
+      new BridgeRunner({
+        id: bridge.id,
+        type: bridge.type,
+        bridge: await bridgeSpecOf(bridge).create(bridge),
+        intake,
+        clock,
+        random,
+        logger: logger.child({ component: 'bridge', bridge: bridge.id }),
+      }),
+    );
+  }
+  return { log, disk, decoder, intake, live, forwarders, broker, bridges };
+}
+
+async function makeLog({ config, logger, clock, metrics }: Surroundings) {
+  const folder = config.hub.data_dir;
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    const text = `cannot create hub.data_dir ${folder}: ${describeError(cause)}`;
+    throw new HubError('LOG_NOT_OPEN', text, { cause });
+  }
+  const disk = new Disk(folder);
+  const { commit, capacity, retention } = config.log;
+  const logLogger = logger.child({ component: 'log' });
+  const commitSeconds = metrics.histogram('holdfast_log_commit_seconds');
+  const commits = metrics.counter('holdfast_log_commits_total');
+  const writtenBytes = metrics.counter('holdfast_log_written_bytes_total');
+  const log = await openLog({
+    storage: levelStorage(join(folder, 'log')),
+    clock,
+    durability:
+      commit.durability === 'fsync'
+        ? { kind: 'fsync' }
+        : { kind: 'interval', intervalMs: commit.interval_ms },
+    profile: commit.profile,
+    bytesMax: capacity.bytes_max,
+    freeBytesMin: capacity.free_bytes_min,
+    whenFull: capacity.when_full,
+    ageMaxMs: retention.age_max,
+    sinks: config.sinks.map(({ id, start }) => ({ id, start })),
+    freeBytes: () => disk.measure(),
+    observer: {
+      committed({ seconds, bytes }) {
+        commitSeconds.observe(seconds);
+        commits.inc();
+        writtenBytes.inc(bytes);
+      },
+      damaged: (lane, firstOffset, problem) =>
+        logLogger.error({ lane, firstOffset, problem }, 'a block of the log is damaged: left out'),
+      trouble: (problem) =>
+        problem
+          ? logLogger.error({ problem }, 'the card does not take writes: nothing is acknowledged')
+          : logLogger.info('the card takes writes again'),
+    },
+  });
+  return { log, disk };
+}
+
+/** Events per second, from what the log has committed. */
+function followRate(log: DurableLog, rate: RateMeter): void {
+  let accepted = log.status().acceptedEvents;
+  log.onCommit(() => {
+    const now = log.acceptedEvents;
+    rate.add(now - accepted);
+    accepted = now;
+  });
+}
+
+async function makeForwarder(
+  { config, logger, clock, metrics, random, ingestRate }: Surroundings,
+  sink: SinkConfig,
+  log: DurableLog,
+  decoder: Decoder,
+  recovery: Recovery,
+): Promise<Forwarder> {
+  const spec = sinkSpecOf(sink);
+  const sinkLogger = logger.child({ component: 'sink', sink: sink.id });
+  const batchSeconds = metrics.histogram('holdfast_sink_batch_seconds', { sink: sink.id });
+  return new Forwarder({
+    id: sink.id,
+    type: sink.type,
+    sink: await spec.create(sink, {
+      id: sink.id,
+      hubId: config.hub.id,
+      logId: log.id,
+      decode: decoder,
+      logger: sinkLogger,
+      dataDir: config.hub.data_dir,
+    }),
+    log,
+    clock,
+    random,
+    topics: sink.topics,
+    batch: {
+      eventsMax: sink.batch.events_max,
+      bytesMax: sink.batch.bytes_max,
+      lingerMs: sink.batch.linger_ms,
+    },
+    retry: {
+      delayMinMs: sink.retry.delay_min,
+      delayMaxMs: sink.retry.delay_max,
+      attemptsMax: sink.retry.attempts_max,
+    },
+    confirmWindowMs: spec.confirmWindowMs?.(sink) ?? 0,
+    host: spec.host?.(sink),
+    recovery,
+    logger: sinkLogger,
+    answered: (seconds) => batchSeconds.observe(seconds),
+    ingestPerSecond: () => ingestRate.perSecond(),
+  });
+}
+
+function makeApi({ config, logger, metrics }: Surroundings, parts: Parts, sources: StatusSources): Api {
+  const { log, decoder, live } = parts;
+  const encode = cloudEventEncoder({
+    hubId: config.hub.id,
+    logId: log.id,
+    decode: decoder,
+    content: 'payload',
+  });
+  const view: HubView = {
+    health: () => ({ ok: true, reasons: [] }),
+    ready: () => {
+      const reasons = problemsOf(sources);
+      return { ok: reasons.length === 0, reasons };
+    },
+    status: () => statusOf(sources),
+    latest: (filter) => live.latest(filter),
+    devices: () => live.devices(),
+    history: (query, signal) => history(log, decoder, query, signal),
+    events: async (query, signal) => (await findEvents(log, query, signal)).map(encode),
+    metricsText: () => metrics.text(),
+    subscribe: (listener) => live.subscribe(listener),
+  };
+  return createApi({
+    view,
+    hubId: config.hub.id,
+    host: config.http.host,
+    port: config.http.port,
+    token: config.http.token?.reveal(),
+    consoleDir: join(packageRoot(), 'dist', 'console'),
+    logger: logger.child({ component: 'api' }),
+  });
+}
+
+function sinkSpecOf({ type }: SinkConfig): SinkSpec {
+  const spec = SINKS.find((candidate) => candidate.type === type);
+  if (!spec) throw new HubError('INTERNAL', `no sink of type ${type}`);
+  return spec as SinkSpec; // its options were validated with its own schema
+}
+
+function bridgeSpecOf({ type }: BridgeConfig): BridgeSpec {
+  const spec = BRIDGES.find((candidate) => candidate.type === type);
+  if (!spec) throw new HubError('INTERNAL', `no bridge of type ${type}`);
+  return spec as BridgeSpec; // its options were validated with its own schema
+}
+
+async function withDeadline(work: Promise<void>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    await Promise.race([work, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

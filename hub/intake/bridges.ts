@@ -1,0 +1,105 @@
+import type { Logger } from 'pino';
+import type { Bridge, BridgeState } from '../core/bridge.ts';
+import type { Clock } from '../core/clock.ts';
+import { describeError, type HubError } from '../core/errors.ts';
+import type { Message } from '../core/event.ts';
+import type { BridgeStatus } from '../core/status.ts';
+import type { Intake, IntakePort } from './intake.ts';
+
+/** Hardware that was unplugged is often back at once; a port that is wrong stays wrong. */
+const RETRY_DELAY_MIN_MS = 500;
+const RETRY_DELAY_MAX_MS = 30_000;
+/** A bridge that does not end within this time after the abort is left behind. */
+const STOP_TIMEOUT_MS = 2_000;
+
+export interface BridgeRunnerOptions {
+  readonly id: string;
+  readonly type: string;
+  readonly bridge: Bridge;
+  readonly intake: Intake;
+  readonly clock: Clock;
+  random(): number;
+  readonly logger: Logger;
+}
+
+/** Runs one bridge, and runs it again when its hardware was lost. */
+export class BridgeRunner {
+  readonly id: string;
+  readonly #options: BridgeRunnerOptions;
+  readonly #port: IntakePort;
+  readonly #stop = new AbortController();
+  #state: BridgeState = 'connecting';
+  #detail: string | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: BridgeRunnerOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#port = options.intake.port(`bridge:${options.id}`);
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const timeout = new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
+    await Promise.race([this.#running, timeout]);
+    this.#state = 'stopped';
+  }
+
+  status(): BridgeStatus {
+    const { id, type } = this.#options;
+    const detail = this.#detail === undefined ? {} : { detail: this.#detail };
+    return { id, type, state: this.#state, ...detail };
+  }
+
+  async #run(): Promise<void> {
+    const { bridge, logger } = this.#options;
+    for (let failures = 0; !this.#stop.signal.aborted; failures++) {
+      try {
+        this.#state = 'connecting';
+        await bridge.run(
+          {
+            id: this.id,
+            clock: this.#options.clock,
+            random: this.#options.random,
+            logger,
+            accept: (message) => this.#accept(message),
+            connected: () => {
+              this.#state = 'reading';
+              this.#detail = undefined;
+              failures = 0;
+            },
+          },
+          this.#stop.signal,
+        );
+        if (this.#stop.signal.aborted) return;
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        this.#detail = describeError(error);
+        logger.warn({ error: this.#detail }, 'the bridge lost its hardware and tries again');
+      }
+      this.#state = 'backoff';
+      const ceilingMs = Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_MIN_MS * 2 ** failures);
+      await this.#sleep(ceilingMs * (0.5 + this.#options.random() / 2));
+    }
+  }
+
+  #accept({ topic, payload, kind }: Omit<Message, 'source'>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error?: HubError) => (error ? reject(error) : resolve());
+      this.#port.accept(topic, payload, done, undefined, kind);
+    });
+  }
+
+  async #sleep(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delayMs);
+      this.#stop.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), {
+        once: true,
+      });
+    });
+  }
+}
