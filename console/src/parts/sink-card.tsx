@@ -1,0 +1,74 @@
+import type { SinkStatus } from '../../../hub/core/status.ts';
+import {
+  formatAge,
+  formatCount,
+  formatDuration,
+  formatExact,
+  formatRate,
+  NONE,
+} from '../format.ts';
+import { sinkView, type Tone } from '../sink-view.ts';
+import { Pill } from './pill.tsx';
+
+interface FactProps {
+  readonly name: string;
+  readonly value: string;
+  readonly unit?: string;
+  readonly tone?: Tone;
+}
+
+function Fact({ name, value, unit, tone }: FactProps) {
+  return (
+    <div class={`fact ${tone ?? ''}`}>
+      <dt>{name}</dt>
+      <dd>
+        {value}
+        {unit && <span class="fact-unit"> {unit}</span>}
+      </dd>
+    </div>
+  );
+}
+
+/** A link that is down has no ETA: it says what it waits for instead of a dash. */
+function etaText(sink: SinkStatus): string {
+  if (sink.etaSeconds !== null) return formatDuration(sink.etaSeconds * 1000);
+  if (sinkView(sink, 0).tone === 'good') return 'up to date';
+  return sink.state === 'backoff' || sink.state === 'connecting' ? 'waiting' : NONE;
+}
+
+export function SinkCard({ sink, nowMs }: { sink: SinkStatus; nowMs: number }) {
+  const { tone, headline } = sinkView(sink, nowMs);
+  const behind = tone === 'good' ? {} : { tone };
+  return (
+    <li class={`node sink ${tone}`} data-sink={sink.id}>
+      <div class="node-head">
+        <strong>{sink.id}</strong>
+        <span class="node-kind">{sink.type}</span>
+        <Pill tone={tone}>{sink.state}</Pill>
+      </div>
+      <p class="sink-headline">{headline}</p>
+      {sink.detail !== undefined && tone !== 'good' && (
+        <p class="sink-detail" title={sink.detail}>
+          {sink.detail}
+        </p>
+      )}
+      <dl class="facts">
+        <Fact name="Lag" value={formatCount(sink.lagEvents)} unit="events" {...behind} />
+        <Fact
+          name="Oldest"
+          value={sink.lagEvents === 0 ? NONE : formatAge(sink.lagMs)}
+          {...behind}
+        />
+        <Fact name="Rate" value={formatRate(sink.eventsPerSecond)} unit="/s" />
+        <Fact name="ETA" value={etaText(sink)} {...behind} />
+        <Fact name="Delivered" value={formatCount(sink.deliveredEvents)} />
+        {sink.deadLetters > 0 && (
+          <Fact name="Dead letters" value={formatExact(sink.deadLetters)} tone="warn" />
+        )}
+        {sink.lostEvents > 0 && (
+          <Fact name="Lost" value={formatExact(sink.lostEvents)} tone="bad" />
+        )}
+      </dl>
+    </li>
+  );
+}

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { startChromium } from '../support/chromium.ts';
+import { buildConsole } from '../support/console-build.ts';
+import { type ConsoleFixtureOptions, startConsoleFixture } from '../support/console-fixture.ts';
+import { checkLiveValue, openConsole } from '../support/console-page.ts';
+import { until } from '../support/until.ts';
+
+/** The checkout, seen from `dist/tests/peers/`. */
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+/** A README should open at once. */
+const SCREENSHOT_BYTES_MAX = 300_000;
+/** Numbers among the metrics of the site that the fixture plays. */
+const CHARTED_METRICS = 18;
+
+async function serveConsole(t: TestContext, options: Partial<ConsoleFixtureOptions> = {}) {
+  const built = await buildConsole();
+  t.after(() => built.remove());
+  const hub = await startConsoleFixture({ dir: built.dir, ...options });
+  t.after(() => hub.close());
+  return hub;
+}
+
+test('a value that is published changes on the screen', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  await checkLiveValue(browser, {
+    baseUrl: hub.baseUrl,
+    device: 'pump-2',
+    metric: 'pressure',
+    publish: (value) => hub.publish('pump-2', 'pressure', value),
+  });
+});
+
+test('a sink that is down and one that drains are told apart at a glance', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl });
+  const cloud = page.locator('[data-sink="cloud"]');
+  await cloud.getByText('backoff', { exact: true }).waitFor();
+  const cloudText = (await cloud.textContent()) ?? '';
+  assert.match(cloudText, /Down, next try in \d+\ss, \d+\sk events safe on disk/);
+  assert.match(cloudText, /connect ETIMEDOUT/);
+  const grafana = page.locator('[data-sink="grafana"]');
+  const grafanaText = (await grafana.textContent()) ?? '';
+  assert.match(grafanaText, /ETA\s*\d+\smin/);
+  assert.match(grafanaText, /Draining, caught up in \d+\smin/);
+  const colors = await page.evaluate(
+    `['cloud', 'grafana', 'archive'].map((id) =>
+      getComputedStyle(document.querySelector('[data-sink="' + id + '"] .pill')).color)`,
+  );
+  assert.ok(Array.isArray(colors) && new Set(colors).size === 3, `three colours: ${colors}`);
+  await page.getByText('Nothing lost').waitFor();
+  opened.assertClean();
+});
+
+test('small charts show the past, and one opens with its axes from the keyboard', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl, height: 1500 });
+  const asked = page.waitForRequest((request) => request.url().includes('/api/v1/history?'));
+  const row = page.locator('[data-device="weather"] [data-metric="wind"]');
+  await row.locator('canvas').waitFor();
+  const query = new URL((await asked).url()).searchParams;
+  const spanMs = Date.parse(query.get('to') ?? '') - Date.parse(query.get('from') ?? '');
+  assert.equal(spanMs, 30 * 60_000);
+  const title = row.getByRole('button');
+  await title.focus();
+  await page.keyboard.press('Enter');
+  await row.locator('.chart.full canvas').waitFor();
+  assert.equal(await title.getAttribute('aria-expanded'), 'true');
+  opened.assertClean();
+});
+
+for (const colorScheme of ['light', 'dark'] as const)
+  test(`on a phone nothing scrolls sideways (${colorScheme})`, async (t) => {
+    const browser = await startChromium(t);
+    if (!browser) return;
+    const hub = await serveConsole(t);
+    const { page, ...opened } = await openConsole(browser, {
+      baseUrl: hub.baseUrl,
+      colorScheme,
+      width: 390,
+      height: 844,
+    });
+    await page.locator('[data-device="weather"]').waitFor();
+    await opened.assertNoSidewaysScroll();
+    const ground = await page.evaluate('getComputedStyle(document.body).backgroundColor');
+    assert.equal(ground, colorScheme === 'light' ? 'rgb(241, 245, 243)' : 'rgb(10, 19, 18)');
+    opened.assertClean();
+  });
+
+test('a page that lost its hub says so, and recovers by itself', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  const { page } = await openConsole(browser, { baseUrl: hub.baseUrl });
+  await page.getByText('Live', { exact: true }).waitFor();
+  await hub.close();
+  await page.getByText(/This page is \d+\ss old/).waitFor();
+  await page.getByText(/Stale, \d+\ss/).waitFor();
+  await serveConsole(t, { port: hub.port });
+  await page.getByText('Live', { exact: true }).waitFor();
+  assert.equal(await page.getByText(/This page is/).count(), 0);
+});
+
+test('a hub with a token is opened with it, once per tab', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t, { token: 'kelp' });
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl });
+  await page.getByLabel('Token').fill('sand');
+  await page.getByRole('button', { name: 'Open' }).click();
+  await page.getByText('The hub refused that token.').waitFor();
+  await page.getByLabel('Token').fill('kelp');
+  await page.keyboard.press('Enter');
+  await page.getByText('Live', { exact: true }).waitFor();
+  await page.reload();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await opened.close();
+});
+
+test('a new hub explains how to publish, and shows the first reading', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t, { empty: true });
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl });
+  const command = `mosquitto_pub -q 1 -h 127.0.0.1 -t site/a/dev1/temp -m '{"v":21.5}'`;
+  await page.getByText(command).waitFor();
+  hub.publish('dev1', 'temp', 21.5);
+  await page.locator('[data-device="dev1"]').getByText('21.5', { exact: true }).waitFor();
+  assert.equal(await page.getByText(command).count(), 0);
+  opened.assertClean();
+});
+
+test('many metrics are drawn in steps and can be filtered', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t, { extraMetrics: 400 });
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl });
+  const rows = page.locator('.metric');
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), 60);
+  await page.getByRole('button', { name: /^Show 60 more/ }).click();
+  assert.equal(await rows.count(), 120);
+  await page.getByRole('searchbox').fill('meter-77 volt');
+  await page.locator('[data-device="meter-77"]').waitFor();
+  assert.equal(await rows.count(), 1);
+  opened.assertClean();
+});
+
+test('the picture for the README', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl, height: 1400 });
+  await page.getByText('Live', { exact: true }).waitFor();
+  const charts = page.locator('.metric-chart canvas');
+  await charts.nth(10).waitFor();
+  await until('all charts have their past', () => hub.historiesAnswered >= CHARTED_METRICS);
+  await page.waitForTimeout(2_000); // charts are drawn once a second; nothing below depends on it
+  const picture = await page.screenshot();
+  assert.ok(picture.length < SCREENSHOT_BYTES_MAX, `${picture.length} bytes`);
+  opened.assertClean();
+  if (process.env['HOLDFAST_KEEP_SCREENSHOT'] !== '1') return;
+  await mkdir(join(ROOT, 'docs', 'images'), { recursive: true });
+  await writeFile(join(ROOT, 'docs', 'images', 'console.png'), picture);
+});

@@ -1,0 +1,357 @@
+import type { HistoryPoint, LatestValue, SinkStatus, Status } from '../../hub/core/status.ts';
+
+/** A small site that the console fixture plays: pure functions of time, so that history fits. */
+
+interface Signal {
+  readonly device: string;
+  readonly area: string;
+  readonly metric: string;
+  readonly unit?: string;
+  readonly intervalMs: number;
+  valueAt(timeMs: number): number | string | boolean;
+  /** A sensor that fell silent this long ago. */
+  readonly silentMs?: number;
+}
+
+/** Noise in [-1, 1] that is the same for the same moment. */
+function noise(timeMs: number, seed: number): number {
+  const x = Math.sin(Math.floor(timeMs / 1000) * 12.9898 + seed * 78.233) * 43_758.5453;
+  return (x - Math.floor(x)) * 2 - 1;
+}
+
+function wave(mean: number, swing: number, periodMin: number, jitter: number, digits = 1) {
+  const seed = mean + swing;
+  return (timeMs: number) => {
+    const slow = Math.sin((timeMs / 60_000 / periodMin) * 2 * Math.PI + seed);
+    const fast = 0.3 * Math.sin((timeMs / 60_000 / (periodMin / 4.3)) * 2 * Math.PI);
+    return Number((mean + swing * (slow + fast) + jitter * noise(timeMs, seed)).toFixed(digits));
+  };
+}
+
+const SIGNALS: readonly Signal[] = [
+  {
+    device: 'greenhouse-1',
+    area: 'greenhouse',
+    metric: 'temperature',
+    unit: '°C',
+    intervalMs: 2_000,
+    valueAt: wave(24.3, 2.4, 41, 0.15),
+  },
+  {
+    device: 'greenhouse-1',
+    area: 'greenhouse',
+    metric: 'humidity',
+    unit: '%',
+    intervalMs: 5_000,
+    valueAt: wave(68, 7, 53, 0.6),
+  },
+  {
+    device: 'greenhouse-1',
+    area: 'greenhouse',
+    metric: 'co2',
+    unit: 'ppm',
+    intervalMs: 5_000,
+    valueAt: wave(760, 140, 34, 12, 0),
+  },
+  {
+    device: 'greenhouse-1',
+    area: 'greenhouse',
+    metric: 'vent_open',
+    intervalMs: 10_000,
+    valueAt: (t) => Math.sin(t / 400_000) > -0.2,
+  },
+  {
+    device: 'greenhouse-2',
+    area: 'greenhouse',
+    metric: 'temperature',
+    unit: '°C',
+    intervalMs: 2_000,
+    valueAt: wave(22.8, 1.9, 38, 0.2),
+  },
+  {
+    device: 'greenhouse-2',
+    area: 'greenhouse',
+    metric: 'humidity',
+    unit: '%',
+    intervalMs: 5_000,
+    valueAt: wave(71, 5, 47, 0.8),
+  },
+  {
+    device: 'greenhouse-2',
+    area: 'greenhouse',
+    metric: 'soil_moisture',
+    unit: '%',
+    intervalMs: 30_000,
+    valueAt: wave(34, 4, 90, 0.1),
+  },
+  {
+    device: 'cold-store',
+    area: 'packing',
+    metric: 'temperature',
+    unit: '°C',
+    intervalMs: 2_000,
+    valueAt: wave(3.6, 0.9, 17, 0.1),
+  },
+  {
+    device: 'cold-store',
+    area: 'packing',
+    metric: 'door_open',
+    intervalMs: 10_000,
+    valueAt: () => false,
+  },
+  {
+    device: 'cold-store',
+    area: 'packing',
+    metric: 'compressor',
+    unit: 'W',
+    intervalMs: 2_000,
+    valueAt: (t) => (Math.sin(t / 110_000) > 0.1 ? Math.round(640 + 30 * noise(t, 3)) : 4),
+  },
+  { device: 'pump-2', area: 'wellhouse', metric: 'alarm', intervalMs: 5_000, valueAt: () => true },
+  {
+    device: 'pump-2',
+    area: 'wellhouse',
+    metric: 'pressure',
+    unit: 'bar',
+    intervalMs: 2_000,
+    valueAt: wave(2.05, 0.42, 12, 0.05, 2),
+  },
+  {
+    device: 'pump-2',
+    area: 'wellhouse',
+    metric: 'flow',
+    unit: 'l/min',
+    intervalMs: 2_000,
+    valueAt: wave(18.4, 6.2, 12, 0.8),
+  },
+  {
+    device: 'pump-2',
+    area: 'wellhouse',
+    metric: 'mode',
+    intervalMs: 10_000,
+    valueAt: () => 'dry-run guard',
+  },
+  {
+    device: 'weather',
+    area: 'roof',
+    metric: 'temperature',
+    unit: '°C',
+    intervalMs: 10_000,
+    valueAt: wave(11.4, 1.6, 120, 0.1),
+  },
+  {
+    device: 'weather',
+    area: 'roof',
+    metric: 'pressure',
+    unit: 'hPa',
+    intervalMs: 10_000,
+    valueAt: wave(1013.2, 0.8, 160, 0.05),
+  },
+  {
+    device: 'weather',
+    area: 'roof',
+    metric: 'wind',
+    unit: 'm/s',
+    intervalMs: 5_000,
+    valueAt: wave(4.8, 2.2, 9, 1.1),
+  },
+  {
+    device: 'weather',
+    area: 'roof',
+    metric: 'illuminance',
+    unit: 'lx',
+    intervalMs: 10_000,
+    valueAt: wave(12_480, 3_900, 64, 240, 0),
+  },
+  {
+    device: 'tank-level',
+    area: 'wellhouse',
+    metric: 'level',
+    unit: 'm',
+    intervalMs: 60_000,
+    valueAt: wave(1.82, 0.2, 80, 0.004, 2),
+    silentMs: 22 * 60_000,
+  },
+  {
+    device: 'tank-level',
+    area: 'wellhouse',
+    metric: 'battery',
+    unit: 'V',
+    intervalMs: 60_000,
+    valueAt: () => 3.31,
+    silentMs: 22 * 60_000,
+  },
+  {
+    device: 'gateway-01',
+    area: 'hub',
+    metric: 'cpu_temperature',
+    unit: '°C',
+    intervalMs: 10_000,
+    valueAt: wave(51.2, 3.1, 25, 0.4),
+  },
+  {
+    device: 'gateway-01',
+    area: 'hub',
+    metric: 'load',
+    intervalMs: 10_000,
+    valueAt: wave(0.62, 0.21, 15, 0.08, 2),
+  },
+];
+
+function latestOf(signal: Signal, nowMs: number): LatestValue {
+  const timeMs =
+    Math.floor((nowMs - (signal.silentMs ?? 0)) / signal.intervalMs) * signal.intervalMs;
+  const value = signal.valueAt(timeMs);
+  return {
+    device: signal.device,
+    metric: signal.metric,
+    value,
+    ...(signal.unit === undefined ? {} : { unit: signal.unit }),
+    timeMs,
+    timeQuality: 'synced',
+    receivedMs: timeMs + 8,
+    tags: { area: signal.area },
+  };
+}
+
+/** The current value of every metric of the site. */
+export function siteLatest(nowMs: number): LatestValue[] {
+  return SIGNALS.map((signal) => latestOf(signal, nowMs));
+}
+
+/** The values that came in `(fromMs, toMs]`. */
+export function siteReadings(fromMs: number, toMs: number): LatestValue[] {
+  return siteLatest(toMs).filter(({ receivedMs }) => receivedMs > fromMs);
+}
+
+/** One point a bucket, as the hub answers it. Twenty silent minutes show as a gap. */
+export function siteHistory(
+  device: string,
+  metric: string,
+  range: { readonly fromMs: number; readonly toMs: number; readonly points: number },
+): { readonly unit: string | undefined; readonly points: HistoryPoint[] } {
+  const signal = SIGNALS.find((one) => one.device === device && one.metric === metric);
+  if (!signal) return { unit: undefined, points: [] };
+  const bucketMs = Math.max(signal.intervalMs, (range.toMs - range.fromMs) / range.points);
+  const endMs = range.toMs - (signal.silentMs ?? 0);
+  const points: HistoryPoint[] = [];
+  for (let timeMs = range.fromMs; timeMs < endMs; timeMs += bucketMs) {
+    const mean = signal.valueAt(timeMs);
+    if (typeof mean !== 'number') return { unit: signal.unit, points: [] };
+    if (
+      device === 'greenhouse-2' &&
+      range.toMs - timeMs > 14 * 60_000 &&
+      range.toMs - timeMs < 18 * 60_000
+    )
+      continue; // it was switched off for four minutes
+    points.push({ timeMs, mean, min: mean * 0.99, max: mean * 1.01, count: 5 });
+  }
+  return { unit: signal.unit, points };
+}
+
+const OUTAGE_MS = 41 * 60_000;
+const BACKLOG_EVENTS = 412_000;
+const EVENTS_PER_SECOND = 84;
+const DRAIN_PER_SECOND = 1_150;
+const RETRY_MS = 30_000;
+
+function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
+  const ranS = (nowMs - startedMs) / 1000;
+  const drained = Math.max(12, Math.round(BACKLOG_EVENTS - ranS * DRAIN_PER_SECOND));
+  const backlog = Math.round(((OUTAGE_MS + nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
+  const common = { filteredEvents: 0, deadLetters: 0, lostEvents: 0 };
+  return [
+    {
+      id: 'cloud',
+      type: 'http',
+      state: 'backoff',
+      detail:
+        'POST https://ingest.example.org/v1/events: connect ETIMEDOUT 203.0.113.40:443 after 10 s',
+      retryAtMs: nowMs + RETRY_MS - ((nowMs - startedMs) % RETRY_MS),
+      lagEvents: backlog,
+      lagMs: OUTAGE_MS + nowMs - startedMs,
+      eventsPerSecond: 0,
+      etaSeconds: null,
+      deliveredEvents: 18_204_119,
+      ...common,
+    },
+    {
+      id: 'grafana',
+      type: 'influx',
+      state: 'sending',
+      detail: 'VictoriaMetrics v1.112',
+      lagEvents: drained,
+      lagMs: Math.round((drained / EVENTS_PER_SECOND) * 1000),
+      eventsPerSecond: DRAIN_PER_SECOND,
+      etaSeconds: drained / (DRAIN_PER_SECOND - EVENTS_PER_SECOND),
+      deliveredEvents: 18_001_907 + Math.round(ranS * DRAIN_PER_SECOND),
+      ...common,
+      deadLetters: 3,
+    },
+    {
+      id: 'archive',
+      type: 'file',
+      state: 'reading',
+      lagEvents: Math.round(Math.abs(noise(nowMs, 4)) * 90),
+      lagMs: 800,
+      eventsPerSecond: EVENTS_PER_SECOND,
+      etaSeconds: null,
+      deliveredEvents: 18_412_300 + Math.round(ranS * EVENTS_PER_SECOND),
+      ...common,
+    },
+  ];
+}
+
+/** The hub that the site belongs to, with one sink down for 41 minutes and one draining. */
+export function siteStatus(startedMs: number, nowMs: number, readings: number): Status {
+  const arrived = Math.round(((nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
+  const bytes = 812_400_000 + arrived * 61;
+  const normal = 9_204_000 + arrived;
+  return {
+    hub: {
+      id: 'gateway-01',
+      version: '0.1.0',
+      startedMs: startedMs - 12.3 * 86_400_000,
+      ready: true,
+      problems:
+        readings === 0 ? [] : ['Sink cloud is not reachable: connect ETIMEDOUT 203.0.113.40:443.'],
+    },
+    inputs: {
+      eventsPerSecond: readings === 0 ? 0 : EVENTS_PER_SECOND + 9 * noise(nowMs, 7),
+      mqttClients: 23,
+      mqttListeners: ['mqtt://127.0.0.1:1883'],
+      bridges: [
+        { id: 'demo', type: 'simulator', state: 'reading' },
+        {
+          id: 'pico',
+          type: 'serial',
+          state: 'backoff',
+          detail: '/dev/ttyACM0 is not there, next try in 8 s',
+        },
+      ],
+    },
+    log: {
+      id: '9f3c21ab',
+      events: normal + 2_140 + 88_400,
+      bytes,
+      bytesMax: 2_147_483_648,
+      oldestAgeMs: 6.2 * 86_400_000,
+      secondsUntilFull: 3.1 * 86_400,
+      durability: 'fsync',
+      lossWindowMs: 0,
+      whenFull: 'block',
+      full: false,
+      acceptedEvents: 18_412_390 + arrived,
+      lostEvents: 0,
+      writtenBytes: bytes * 3.4,
+      lanes: [
+        { lane: 'alarm', head: 120, tail: 2_260, bytes: 310_000 },
+        { lane: 'normal', head: 9_000_000, tail: 9_000_000 + normal, bytes: bytes - 6_000_000 },
+        { lane: 'bulk', head: 0, tail: 88_400, bytes: 5_690_000 },
+      ],
+    },
+    sinks: siteSinks(startedMs, nowMs),
+    clock: { synced: true },
+    disk: { freeBytes: 21_400_000_000, totalBytes: 31_200_000_000 },
+  };
+}
