@@ -23,7 +23,9 @@ const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** Bounds as they would be written in the file, so that messages and documentation show the same. */
+/**
+ * Bounds as they would be written in the file, so that messages and documentation show the same.
+ */
 export interface QuantityBounds {
   readonly min?: string;
   readonly max?: string;
@@ -62,7 +64,10 @@ function quantity(kind: Quantity, bounds: QuantityBounds) {
     .string({ error: `expected ${kind.what} with its unit, for example \`${kind.example}\`` })
     .regex(pattern, `expected ${kind.what} such as \`${kind.example}\` (units: ${names})`)
     .refine((text) => !(amountOf(text) < smallest), `must be at least \`${min}\``)
-    .refine((text) => !(amountOf(text) > largest), `must be at most \`${max ?? 'the largest number'}\``)
+    .refine(
+      (text) => !(amountOf(text) > largest),
+      `must be at most \`${max ?? 'the largest number'}\``,
+    )
     .meta({
       title: kind.title,
       examples: [kind.example],

@@ -19,8 +19,9 @@ export interface CheckIo {
 }
 
 /**
- * `holdfast check`: validates the configuration as `run` would. Returns the exit code: 0, or 78 with
- * every problem, a line each on stderr, or as `{ ok, file, problems, more }` on stdout with `--json`.
+ * `holdfast check`: validates the configuration as `run` would. Returns the exit code: 0, or 78
+ * with every problem, a line each on stderr, or as `{ ok, file, problems, more }` on stdout with
+ * `--json`.
  */
 export async function checkCommand(options: CheckOptions, io: CheckIo): Promise<number> {
   const source = resolveConfigFile(options.config);

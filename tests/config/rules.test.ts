@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isLoopback } from '../../config/rules.ts';
+import { parsed, problemsOf } from './problems-of.ts';
+
+const FILE_SINK = (id: string) => `  - {id: ${id}, type: file, path: ${id}}\n`;
+
+describe('rules across keys', () => {
+  it('an id names one sink, one bridge', () => {
+    assert.deepEqual(problemsOf(`sinks:\n${FILE_SINK('a')}${FILE_SINK('b')}${FILE_SINK('a')}`), [
+      '4:10  sinks[2].id — is the id of sinks[0] too; an id names one',
+    ]);
+    assert.deepEqual(
+      problemsOf('bridges:\n  - {id: s, type: simulator}\n  - {type: simulator, id: s}\n'),
+      ['3:27  bridges[1].id — is the id of bridges[0] too; an id names one'],
+    );
+    const both = parsed(`bridges: [{id: a, type: simulator}]\nsinks:\n${FILE_SINK('a')}`);
+    assert.equal(both.sinks.length + both.bridges.length, 2);
+  });
+
+  it('are reported together with other mistakes of the same item', () => {
+    const text = `sinks:\n${FILE_SINK('a')}  - {id: a, type: file}\n`;
+    assert.deepEqual(problemsOf(text), [
+      '3:5  sinks[1].path — is required: text',
+      '3:10  sinks[1].id — is the id of sinks[0] too; an id names one',
+    ]);
+  });
+});
+
+describe('rules about who may connect', () => {
+  it('a listener needs somebody whom it may admit', () => {
+    const [problem = ''] = problemsOf('mqtt:\n  listeners: [{type: tcp}]\n');
+    assert.match(
+      problem,
+      /^1:1 {2}mqtt\.anonymous — is false, .* no accounts yet \(write `anonymous: true`\)$/,
+    );
+    assert.match(
+      problemsOf('mqtt:\n  listeners: [{type: tcp}]\n  anonymous: false\n').join(),
+      /^3:14 {2}mqtt\.anonymous/,
+    );
+    assert.equal(
+      parsed('mqtt: {anonymous: true, listeners: [{type: tcp}]}\n').mqtt.anonymous,
+      true,
+    );
+  });
+
+  it('anonymous access is for loopback, unless it is said to be wanted', () => {
+    const text = (more: string, host: string) =>
+      `mqtt:\n  anonymous: true\n${more}  listeners:\n    - type: tcp\n      host: ${host}\n`;
+    for (const host of ['0.0.0.0', '"::"', '192.168.1.2', 'pi.local', '127.0.0.1.example.org'])
+      assert.match(
+        problemsOf(text('', host)).join(),
+        /^5:13 {2}mqtt\.listeners\[0\]\.host — other machines .* `mqtt\.allow_insecure: true`/,
+      );
+    for (const host of ['127.0.0.1', '127.1.2.3', '"::1"', 'localhost'])
+      assert.deepEqual(problemsOf(text('', host)), []);
+    assert.deepEqual(problemsOf(text('  allow_insecure: true\n', '0.0.0.0')), []);
+  });
+
+  it('off loopback the console and the API need a token', () => {
+    assert.match(
+      problemsOf('http:\n  host: 0.0.0.0\n').join(),
+      /^1:1 {2}http\.token — is required/,
+    );
+    assert.deepEqual(problemsOf('http: {host: 0.0.0.0, token: x}\n'), []);
+    assert.deepEqual(problemsOf('http: {host: localhost}\n'), []);
+    assert.deepEqual(problemsOf('http: {host: 0.0.0.0, tokn: x}\n'), [
+      '1:23  http.tokn — unknown key (did you mean `token`?)',
+    ]);
+  });
+
+  it('a port is used once on an address', () => {
+    const mqtt = (...listeners: string[]) =>
+      `mqtt: {anonymous: true, allow_insecure: true, listeners: [${listeners.join(', ')}]}\n`;
+    assert.match(
+      problemsOf(mqtt('{type: tcp}', '{type: tcp, port: 1883}')).join(),
+      /mqtt\.listeners\[1\]\.port — port 1883 is used by mqtt\.listeners\[0\] too$/,
+    );
+    assert.match(
+      problemsOf(mqtt('{type: tcp, host: 0.0.0.0, port: 8080}')).join(),
+      /http\.port — port 8080 is used by mqtt\.listeners\[0\] too$/,
+    );
+    assert.deepEqual(problemsOf(mqtt('{type: tcp}', '{type: tcp, host: 10.0.0.1}')), []);
+    assert.deepEqual(problemsOf(mqtt('{type: tcp, port: 0}', '{type: tcp, port: 0}')), []);
+  });
+});
+
+describe('rules about values that belong together', () => {
+  it('interval_ms belongs to durability: interval', () => {
+    assert.match(
+      problemsOf('log: {commit: {interval_ms: 500}}\n').join(),
+      /^1:29 {2}log\.commit\.interval_ms — has no meaning with `durability: fsync`/,
+    );
+    const { commit } = parsed('log: {commit: {interval_ms: 500, durability: interval}}\n').log;
+    assert.equal(commit.interval_ms, 500);
+  });
+
+  it('the shortest delay is not the longest', () => {
+    const sink = (retry: string) => `sinks: [{id: a, type: file, path: x, retry: {${retry}}}]\n`;
+    assert.match(
+      problemsOf(sink('delay_min: 10 s, delay_max: 5 s')).join(),
+      /^1:57 .*delay_min is longer/,
+    );
+    assert.match(problemsOf(sink('delay_min: 10 min')).join(), /delay_min is longer/);
+    assert.match(
+      problemsOf(sink('delay_max: 10 ms')).join(),
+      /retry\.delay_max — delay_min is longer/,
+    );
+    assert.deepEqual(problemsOf(sink('delay_min: 5 s, delay_max: 5 s')), []);
+  });
+
+  it('a decode rule can be reached', () => {
+    const rule = (topic: string) => `  - {topic: "${topic}", format: json}\n`;
+    assert.deepEqual(
+      problemsOf(`decode:\n${rule('a/{device}/{metric}')}${rule('a/{x}/{device}')}`),
+      [
+        '3:13  decode[1].topic — decode[0] matches the same topics and comes first, so this rule ' +
+          'is never used',
+      ],
+    );
+    assert.deepEqual(problemsOf(`decode:\n${rule('a/{device}')}${rule('b/{device}')}`), []);
+  });
+});
+
+it('loopback is what only this machine can reach', () => {
+  for (const host of [
+    'localhost',
+    'LOCALHOST',
+    '127.0.0.1',
+    '127.255.1.1',
+    '::1',
+    '0:0:0:0:0:0:0:1',
+  ])
+    assert.equal(isLoopback(host), true, host);
+  for (const host of [
+    '0.0.0.0',
+    '::',
+    '128.0.0.1',
+    '127.0.0.1.evil.org',
+    'localhost.evil.org',
+    '::2',
+    '1',
+    '',
+  ])
+    assert.equal(isLoopback(host), false, host);
+});
