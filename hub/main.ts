@@ -8,6 +8,7 @@ import { checkCommand } from './cli/check.ts';
 import { runCommand } from './cli/run.ts';
 import { describeError, ERRORS, HubError } from './core/errors.ts';
 import { startHub } from './hub.ts';
+import { keepHeapSmall } from './memory.ts';
 import { createLogger, LOG_LEVELS } from './observe/logger.ts';
 
 function version(): string {
@@ -83,6 +84,7 @@ function exitCodeOf(error: unknown): number {
   return ERRORS.INTERNAL.exitCode;
 }
 
+keepHeapSmall();
 process.on('unhandledRejection', (error) => {
   // no attempt to go on: the log is safe at any moment, and the supervisor starts a sound process
   console.error(`holdfast: ${describeError(error)}`, error);

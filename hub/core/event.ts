@@ -52,7 +52,7 @@ export interface Reading {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** What decoding made of one event. `readings` is empty when `error` is set. */
+/** What decoding made of one event. With an `error` there may still be readings of other parts. */
 export interface Decoded {
   readonly device: string;
   /** When it was measured: the payload's own time when it has a plausible one, else the arrival. */
@@ -61,7 +61,7 @@ export interface Decoded {
   /** The payload as JSON text, when it is valid JSON; it can be embedded as it is. */
   readonly json?: string;
   readonly readings: readonly Reading[];
-  /** Why the payload gave no readings, in the user's words. Absent when no template matches. */
+  /** What did not decode, in the user's words. Absent when no template matches. */
   readonly error?: string;
 }
 

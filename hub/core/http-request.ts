@@ -107,15 +107,21 @@ export async function httpAgent(url: URL, files: TlsFiles, folder: string): Prom
 }
 
 /** Wrong names and unknown authorities do not heal by themselves. */
-const TLS_REFUSED =
-  /^(ERR_TLS_CERT_ALTNAME_INVALID|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?))$/;
+const TLS_REFUSED: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 /** These do, once the clock of a Pi is set. */
 const TLS_TIME = /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/;
 function networkError(cause: unknown, url: URL): HubError {
   if (cause instanceof HubError) return cause;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   const where = url.host;
-  if (TLS_REFUSED.test(code))
+  if (TLS_REFUSED.has(code))
     return new HubError(
       'SINK_REFUSED',
       `${where} has a certificate we do not trust (see ca_file)`,
@@ -130,7 +136,7 @@ function networkError(cause: unknown, url: URL): HubError {
   return new HubError('SINK_DISCONNECTED', `${where} cannot be reached`, { cause });
 }
 
-/** Collects the body up to its bound; a status that is an error stands even when the body is cut. */
+/** Collects the body up to its bound. A status that is an error counts even when the body is cut. */
 async function readAnswer(response: IncomingMessage, bytesMax: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;

@@ -1,5 +1,6 @@
 /**
- * ISO 8601 to ms, by hand: `Date.parse` also takes "Tue 3" and reads a time without a zone as local,
+ * ISO 8601 to ms, by hand: `Date.parse` also takes "Tue 3" and reads a time without a zone as
+ * local,
  * and a gateway has no business in knowing where it stands.
  */
 
@@ -56,7 +57,8 @@ function timeOfDay(text: string, at: number): { ms: number; end: number } | unde
 
 /**
  * `2026-03-01T12:00:00Z`, with any fraction, zone (`Z`, `+02:00`, `+0200`, `+02`; none is UTC), a
- * blank in place of the `T`, or the date alone → ms since 1970, in whole ms. Undefined for anything else.
+ * blank in place of the `T`, or the date alone → ms since 1970, in whole ms. Undefined for
+ * anything else.
  */
 export function isoToMs(text: string): number | undefined {
   if (text.length > 40) return undefined; // 40: nanoseconds and a zone are 35

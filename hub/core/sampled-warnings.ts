@@ -20,7 +20,10 @@ export type SampledWarn = (
   fields: () => Readonly<Record<string, unknown>>,
 ) => void;
 
-/** Keys remembered; the longest silent is forgotten first. A kind of trouble more than that is noise. */
+/**
+ * Keys remembered; the longest silent is forgotten first. A kind of trouble more than that is
+ * noise.
+ */
 const KEYS_MAX = 1_000;
 
 /**

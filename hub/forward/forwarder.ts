@@ -53,8 +53,8 @@ export interface ForwarderOptions {
 /** A run that is ready to be sent, and what has happened to its events so far. */
 interface Prepared {
   readonly run: Run;
-  /** Under way before its turn, for a full batch. */
-  readonly encoded?: Promise<unknown>;
+  /** Under way before its turn for a full batch; kept for the next try. */
+  encoded?: Promise<unknown>;
   readonly deadLetters: { readonly event: HubEvent; readonly reason: string }[];
   /** Answers "again" about one event, by offset. */
   readonly attempts: Map<number, number>;
@@ -291,7 +291,8 @@ export class Forwarder {
     const { sink, clock, answered } = this.#options;
     const batch = { lane: prepared.run.lane, events: prepared.rest };
     try {
-      const encoded = await (prepared.encoded ?? sink.encode(batch)).catch(unencodable);
+      prepared.encoded ??= sink.encode(batch);
+      const encoded = await prepared.encoded.catch(unencodable);
       const startedMs = clock.monotonicMs();
       const delivery = await sink.send(encoded, this.#stop.signal);
       answered((clock.monotonicMs() - startedMs) / 1000);

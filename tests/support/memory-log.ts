@@ -18,8 +18,10 @@ interface MemoryLane {
 }
 
 /**
- * The event log of the interface, in memory: what is appended in one turn is one commit in the next,
- * one block per lane. `nowMs` can be set to write history; `trim` takes whole blocks as the real one does.
+ * The event log of the interface, in memory: what is appended in one turn is one commit in the
+ * next,
+ * one block per lane. `nowMs` can be set to write history; `trim` takes whole blocks as the real
+ * one does.
  */
 export class MemoryLog implements EventLog {
   readonly id = 'memlog';

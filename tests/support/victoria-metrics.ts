@@ -11,7 +11,7 @@ import { freePort } from './free-port.ts';
 const PROGRAM = 'victoria-metrics';
 /** A start takes 0.1 s here; a loaded machine with a cold disk is given 150 times that. */
 const START_TIMEOUT_MS = 15_000;
-/** Another process can take the port between finding and using it; that does not happen five times. */
+/** Another process can take the port before we use it; that does not happen five times. */
 const START_ATTEMPTS_MAX = 5;
 /** It flushes to disk on SIGTERM; after this it is stuck. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -72,7 +72,7 @@ export interface VictoriaMetrics {
   stop(): Promise<void>;
 }
 
-/** Whether the program is installed. When not: skips `t`, or throws with HOLDFAST_REQUIRE_PEERS=1. */
+/** Whether the program is there. When not: skips `t`, or throws with HOLDFAST_REQUIRE_PEERS=1. */
 export function hasVictoriaMetrics(t: TestContext): boolean {
   const found = spawnSync(PROGRAM, ['-version'], { stdio: 'ignore' }).error === undefined;
   if (found) return true;
@@ -97,7 +97,7 @@ async function isHealthy(url: string): Promise<boolean> {
   }
 }
 
-/** Starts the process and waits until it serves. Throws with its output when it ends before that. */
+/** Starts it and waits until it serves. Throws with its output when it ends before that. */
 async function launch(port: number, flags: readonly string[]): Promise<ChildProcess> {
   const process_ = spawn(PROGRAM, [`-httpListenAddr=127.0.0.1:${port}`, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],

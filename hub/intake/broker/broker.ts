@@ -18,7 +18,7 @@ import { SESSION_RANGE } from '../../log/keys.ts';
 import type { DurableLog } from '../../log/durable-log.ts';
 import type { Intake, IntakePort } from '../intake.ts';
 import { fanOut } from './fan-out.ts';
-import { limitPacketBytes } from './packet-limit.ts';
+import { readPackets } from './packet-reader.ts';
 import { type Retainable, type SessionLimits, SessionStore } from './session-store.ts';
 import { clientIdRefusal, type TopicLimits, topicRefusals } from './topic-rules.ts';
 
@@ -157,9 +157,10 @@ export class Broker {
 
   #accept(aedes: Aedes, socket: Socket): void {
     const client = aedes.handle(socket);
-    limitPacketBytes(client, this.#options.limits.packetBytesMax, () =>
-      this.#refused('packet_too_large', client),
-    );
+    readPackets(client, {
+      bytesMax: this.#options.limits.packetBytesMax,
+      tooLarge: () => this.#refused('packet_too_large', client),
+    });
   }
 
   #authorizePublish(
