@@ -6,10 +6,14 @@ const WAIT_MS_MAX = 15_000;
 const LOOK_EVERY_MS = 10;
 
 /** Resolves when `condition` holds; rejects, naming `what`, when it does not become true in time. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + WAIT_MS_MAX;
-  while (!condition()) {
-    assert.ok(performance.now() < endMs, `waited ${WAIT_MS_MAX} ms in vain for: ${what}`);
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  waitMsMax = WAIT_MS_MAX,
+): Promise<void> {
+  const endMs = performance.now() + waitMsMax;
+  while (!(await condition())) {
+    assert.ok(performance.now() < endMs, `waited ${waitMsMax} ms in vain for: ${what}`);
     await delay(LOOK_EVERY_MS);
   }
 }
