@@ -1,19 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startChromium } from '../support/chromium.ts';
 import { buildConsole } from '../support/console-build.ts';
 import { type ConsoleFixtureOptions, startConsoleFixture } from '../support/console-fixture.ts';
 import { checkLiveValue, openConsole } from '../support/console-page.ts';
-import { until } from '../support/until.ts';
-
-/** The checkout, seen from `dist/tests/peers/`. */
-const ROOT = join(import.meta.dirname, '..', '..', '..');
-/** A README should open at once. */
-const SCREENSHOT_BYTES_MAX = 300_000;
-/** Numbers among the metrics of the site that the fixture plays. */
-const CHARTED_METRICS = 18;
 
 async function serveConsole(t: TestContext, options: Partial<ConsoleFixtureOptions> = {}) {
   const built = await buildConsole();
@@ -152,22 +142,4 @@ test('many metrics are drawn in steps and can be filtered', async (t) => {
   await page.locator('[data-device="meter-77"]').waitFor();
   assert.equal(await rows.count(), 1);
   opened.assertClean();
-});
-
-test('the picture for the README', async (t) => {
-  const browser = await startChromium(t);
-  if (!browser) return;
-  const hub = await serveConsole(t);
-  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl, height: 1400 });
-  await page.getByText('Live', { exact: true }).waitFor();
-  const charts = page.locator('.metric-chart canvas');
-  await charts.nth(10).waitFor();
-  await until('all charts have their past', () => hub.historiesAnswered >= CHARTED_METRICS);
-  await page.waitForTimeout(2_000); // charts are drawn once a second; nothing below depends on it
-  const picture = await page.screenshot();
-  assert.ok(picture.length < SCREENSHOT_BYTES_MAX, `${picture.length} bytes`);
-  opened.assertClean();
-  if (process.env['HOLDFAST_KEEP_SCREENSHOT'] !== '1') return;
-  await mkdir(join(ROOT, 'docs', 'images'), { recursive: true });
-  await writeFile(join(ROOT, 'docs', 'images', 'console.png'), picture);
 });
