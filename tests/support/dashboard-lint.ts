@@ -127,8 +127,8 @@ function placeProblems({ panels }: DashboardModel): string[] {
 }
 
 function rateProblems(expr: string): string[] {
-  const windows = [...expr.matchAll(/\b(rate|irate|increase|resets)\(([^[\]()]*)\[([^\]]*)\]/g)];
-  const calls = [...expr.matchAll(/\b(?:rate|irate|increase|resets)\(/g)];
+  const windows = [...expr.matchAll(/\b(rate|irate|increase)\(([^[\]()]*)\[([^\]]*)\]/g)];
+  const calls = [...expr.matchAll(/\b(?:rate|irate|increase)\(/g)];
   return [
     ...windows
       .filter(([, fn, , window]) =>
@@ -141,12 +141,14 @@ function rateProblems(expr: string): string[] {
   ];
 }
 
+/** Comparing a counter with its past is how a restart is found. */
+const COMPARED_WITH_PAST = /last_over_time\([^()]*\) < bool last_over_time\([^()]*\)/g;
+
 function counterProblems(expr: string): string[] {
-  return uses(expr)
+  const shown = expr.replaceAll(COMPARED_WITH_PAST, '');
+  return uses(shown)
     .filter(({ metric, name }) => metric?.type === 'counter' || name.endsWith('_total'))
-    .filter(({ name }) =>
-      new RegExp(`(?<!(?:rate|irate|increase|resets)\\()\\b${name}\\b`).test(expr),
-    )
+    .filter(({ name }) => new RegExp(`(?<!(?:rate|irate|increase)\\()\\b${name}\\b`).test(shown))
     .map(({ name }) => `${name} outside of rate or increase`);
 }
 

@@ -1,0 +1,61 @@
+import { NoUnit, Short } from '@grafana/grafana-foundation-sdk/units';
+import { type Sized, stateTimeline, thresholds, timeseries } from '../panels.ts';
+import { gauge, increase, orZero } from '../promql.ts';
+import { BRIDGE_STATES, stateNumber, stateWords } from '../states.ts';
+
+/** Where events come from, and what was turned away. */
+export function inputsRow(): readonly Sized[] {
+  const clients = timeseries({
+    id: 51,
+    title: 'MQTT clients',
+    description:
+      'Connected clients. A comb of drops is a weak network, or two devices that share one ' +
+      'client id and throw each other out: give each its own.',
+    unit: Short,
+    queries: [{ expr: gauge('holdfast_mqtt_clients'), legend: '{{hub}}' }],
+  }).min(0);
+  const refused = timeseries({
+    id: 52,
+    title: 'Refused and undecoded',
+    description:
+      'Refused connections, publishes and subscriptions by reason: check the account, the ACL ' +
+      'and the limits. Undecoded events are kept and forwarded raw, but give no readings: the ' +
+      'hub logs which topic; correct its rule under `decode`.',
+    unit: Short,
+    queries: [
+      {
+        expr: orZero(increase('holdfast_mqtt_refused_total', ['reason']), 'holdfast_mqtt_clients'),
+        legend: '{{hub}} refused {{reason}}',
+      },
+      {
+        expr: orZero(
+          increase('holdfast_undecoded_events_total', ['reason']),
+          'holdfast_mqtt_clients',
+        ),
+        legend: '{{hub}} undecoded {{reason}}',
+      },
+    ],
+  }).min(0);
+  const bridges = stateTimeline({
+    id: 53,
+    title: 'Bridges',
+    description:
+      'reading is healthy. connecting and backoff in turn: the hardware is not there or not ' +
+      'ours; check cable, port name and permissions. Empty without bridges.',
+    unit: NoUnit,
+    queries: [
+      {
+        expr: stateNumber(
+          (state) => gauge('holdfast_bridge_link', ['bridge', 'state'], { state }),
+          'bridge',
+          BRIDGE_STATES,
+        ),
+        legend: '{{hub}} {{bridge}}',
+      },
+    ],
+  })
+    .mappings(stateWords(BRIDGE_STATES))
+    .thresholds(thresholds('text'))
+    .noValue('no bridges');
+  return [clients, refused, bridges].map((panel) => ({ panel, columns: 8, rows: 7 }));
+}
