@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { headerValueProblem, httpUrlProblem } from '../hub/core/http-request.ts';
 import { topicFilterProblem } from '../hub/core/topic.ts';
 
 /** Field types of the configuration, shared by the schema, the sinks and the bridges. */
@@ -155,3 +156,48 @@ export const topicFilter = () =>
         context.addIssue({ code: 'custom', message: `is not a topic filter: ${problem}` });
     })
     .meta({ title: 'topic filter' });
+
+/** An http or https address, as text. */
+export const httpUrl = () =>
+  z.string().superRefine((text, context) => {
+    const problem = httpUrlProblem(text);
+    if (problem) context.addIssue({ code: 'custom', message: problem });
+  });
+
+/** A secret that is sent in a header. */
+export const headerSecret = () =>
+  secret().superRefine((value, context) => {
+    const problem = headerValueProblem(value.reveal());
+    if (problem) context.addIssue({ code: 'custom', message: problem });
+  });
+
+/** What every far side over HTTP can be asked: compression, patience, and TLS. */
+export const httpClientFields = () => ({
+  compression: z
+    .enum(['gzip', 'none'])
+    .default('gzip')
+    .describe('Compression of the request body (Content-Encoding).'),
+  timeout: duration()
+    .prefault('30 s')
+    .describe('How long the far side may take to answer, or to take more of the body.'),
+  ca_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('PEM file of the authority that signed the far side, when it is a private one.'),
+  cert_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('PEM file of our client certificate, for a far side that asks for one.'),
+  key_file: z.string().min(1).optional().describe('PEM file of the key of `cert_file`.'),
+});
+
+/** The first of two keys that is missing while the other is there; undefined when all is well. */
+export function missingOfPair<Key extends string>(
+  value: Readonly<Partial<Record<Key, unknown>>>,
+  ...[first, second]: readonly [Key, Key]
+): Key | undefined {
+  if ((value[first] === undefined) === (value[second] === undefined)) return undefined;
+  return value[first] === undefined ? first : second;
+}

@@ -118,7 +118,7 @@ export const METRICS = [
     'gauge',
     'holdfast_sink_drain_eta_seconds',
     ['sink'],
-    'Time until the backlog is drained at the present rate; absent when it is not draining.',
+    'Time until the backlog is drained at the present rate; 0 without a backlog, absent when it is not draining.',
   ),
   metric('gauge', 'holdfast_mqtt_clients', [], 'Connected MQTT clients.'),
   metric(

@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import { duration, secret } from '../../config/fields.ts';
 import {
-  headerNameProblem,
-  headerValueProblem,
-  httpUrlProblem,
-} from '../../hub/core/http-request.ts';
+  headerSecret,
+  httpClientFields,
+  httpUrl,
+  missingOfPair,
+  secret,
+} from '../../config/fields.ts';
+import { headerNameProblem, headerValueProblem } from '../../hub/core/http-request.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 
 /** Headers the sink sets itself; two of one kind would contradict each other. */
@@ -22,11 +24,6 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 /** More would be a mistake: far sides refuse requests with more than 8 to 16 KiB of headers. */
 const HEADERS_MAX = 50;
 
-const url = z.string().superRefine((text, context) => {
-  const problem = httpUrlProblem(text);
-  if (problem) context.addIssue({ code: 'custom', message: problem });
-});
-
 const headers = z
   .record(z.string(), secret())
   .superRefine((record, context) => {
@@ -40,14 +37,9 @@ const headers = z
   })
   .default({});
 
-const token = secret().superRefine((value, context) => {
-  const problem = headerValueProblem(value.reveal());
-  if (problem) context.addIssue({ code: 'custom', message: problem });
-});
-
 const options = z
   .strictObject({
-    url: url.describe('Where batches are sent, for example `https://example.org/ingest`.'),
+    url: httpUrl().describe('Where batches are sent, for example `https://example.org/ingest`.'),
     method: z.enum(['POST', 'PUT']).default('POST').describe('HTTP method of every request.'),
     format: z
       .enum(['cloudevents', 'ndjson'])
@@ -60,32 +52,15 @@ const options = z
       .enum(['payload', 'readings'])
       .default('payload')
       .describe('What `data` holds: the payload as it was published, or the decoded readings.'),
-    compression: z
-      .enum(['gzip', 'none'])
-      .default('gzip')
-      .describe('Compression of the request body (Content-Encoding).'),
     headers: headers.describe(
       'Further request headers. Values may be `${ENV}` or `{ file: PATH }`.',
     ),
-    token: token.optional().describe('Sent as `Authorization: Bearer <token>`.'),
-    timeout: duration()
-      .prefault('30 s')
-      .describe('How long the far side may take to answer, or to take more of the body.'),
-    ca_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of the authority that signed the far side, when it is a private one.'),
-    cert_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of our client certificate, for a far side that asks for one.'),
-    key_file: z.string().min(1).optional().describe('PEM file of the key of `cert_file`.'),
+    token: headerSecret().optional().describe('Sent as `Authorization: Bearer <token>`.'),
+    ...httpClientFields(),
   })
   .superRefine((value, context) => {
-    if ((value.cert_file === undefined) !== (value.key_file === undefined)) {
-      const missing = value.cert_file === undefined ? 'cert_file' : 'key_file';
+    const missing = missingOfPair(value, 'cert_file', 'key_file');
+    if (missing) {
       const message = 'cert_file and key_file belong together';
       context.addIssue({ code: 'custom', path: [missing], message });
     }

@@ -1,18 +1,17 @@
 import { z } from 'zod';
-import { duration, secret } from '../../config/fields.ts';
-import { headerValueProblem, httpUrlProblem } from '../../hub/core/http-request.ts';
+import {
+  duration,
+  headerSecret,
+  httpClientFields,
+  httpUrl,
+  missingOfPair,
+  secret,
+} from '../../config/fields.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 
-const url = z.string().superRefine((text, context) => {
-  const problem = httpUrlProblem(text);
-  if (problem) context.addIssue({ code: 'custom', message: problem });
-  else if (new URL(text).search !== '')
+const url = httpUrl().superRefine((text, context) => {
+  if (URL.canParse(text) && new URL(text).search !== '')
     context.addIssue({ code: 'custom', message: 'is the base address: leave out the query' });
-});
-
-const token = secret().superRefine((value, context) => {
-  const problem = headerValueProblem(value.reveal());
-  if (problem) context.addIssue({ code: 'custom', message: problem });
 });
 
 const options = z
@@ -32,7 +31,7 @@ const options = z
       .describe('Database, with `api: v1`. VictoriaMetrics needs none and adds it as label `db`.'),
     org: z.string().min(1).optional().describe('Organisation, with `api: v2`.'),
     bucket: z.string().min(1).optional().describe('Bucket, with `api: v2`.'),
-    token: token.optional().describe('Sent as `Authorization: Token <token>`.'),
+    token: headerSecret().optional().describe('Sent as `Authorization: Token <token>`.'),
     username: z.string().min(1).optional().describe('Account, for InfluxDB 1 or a proxy.'),
     password: secret().optional().describe('Password of `username`.'),
     measurement: z
@@ -48,13 +47,6 @@ const options = z
       .boolean()
       .default(false)
       .describe('Send readings that are text. VictoriaMetrics would store them as 0.'),
-    compression: z
-      .enum(['gzip', 'none'])
-      .default('gzip')
-      .describe('Compression of the request body (Content-Encoding).'),
-    timeout: duration()
-      .prefault('30 s')
-      .describe('How long the far side may take to answer, or to take more of the body.'),
     confirm_window: duration()
       .prefault('0 s')
       .describe(
@@ -62,31 +54,15 @@ const options = z
           '`60 s` for VictoriaMetrics, which answers before it has written to disk; ' +
           '`0 s` for InfluxDB.',
       ),
-    ca_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of the authority that signed the far side, when it is a private one.'),
-    cert_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of our client certificate, for a far side that asks for one.'),
-    key_file: z.string().min(1).optional().describe('PEM file of the key of `cert_file`.'),
+    ...httpClientFields(),
   })
   .superRefine((value, context) => {
     const refuse = (key: keyof typeof value, message: string) =>
       context.addIssue({ code: 'custom', path: [key], message });
-    if ((value.cert_file === undefined) !== (value.key_file === undefined))
-      refuse(
-        value.cert_file === undefined ? 'cert_file' : 'key_file',
-        'cert_file and key_file belong together',
-      );
-    if ((value.username === undefined) !== (value.password === undefined))
-      refuse(
-        value.username === undefined ? 'username' : 'password',
-        'username and password belong together',
-      );
+    const file = missingOfPair(value, 'cert_file', 'key_file');
+    if (file) refuse(file, 'cert_file and key_file belong together');
+    const account = missingOfPair(value, 'username', 'password');
+    if (account) refuse(account, 'username and password belong together');
     if (value.token && value.username) refuse('username', 'contradicts `token`: set one of them');
     if (value.api === 'v1' && value.org) refuse('org', 'belongs to `api: v2`');
     if (value.api === 'v1' && value.bucket) refuse('bucket', 'belongs to `api: v2`');
