@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { runQuiet } from './child.mjs';
+import { say, step } from './step.mjs';
+
+/** Servers and programs that tests/peers meets, with the Debian package that brings each. */
+const PEERS = {
+  mosquitto: 'mosquitto',
+  mosquitto_pub: 'mosquitto-clients',
+  'victoria-metrics': 'victoria-metrics',
+  chromium: 'chromium',
+};
+
+/** Debian puts servers where the PATH of a plain user does not look. */
+const FURTHER_FOLDERS = ['/usr/sbin', '/usr/local/sbin'];
+
+function isInstalled(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...FURTHER_FOLDERS];
+  return folders.some((folder) => existsSync(join(folder, program)));
+}
+
+/** Installs missing peers where that is possible. Where it is not, the tests say what they skip. */
+export async function findPeers() {
+  const missing = Object.keys(PEERS).filter((program) => !isInstalled(program));
+  if (missing.length === 0) return;
+  const packages = missing.map((program) => PEERS[program]);
+  const command = `apt-get install ${packages.join(' ')}`;
+  if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
+    say(`missing: ${missing.join(', ')}; their tests are skipped. To have them: ${command}`);
+    return;
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  await step(command, async () => {
+    await runQuiet('apt-get', ['update'], { env });
+    await runQuiet('apt-get', ['install', '-y', '--no-install-recommends', ...packages], { env });
+  });
+}

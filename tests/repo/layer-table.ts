@@ -1,0 +1,104 @@
+/**
+ * Who may import what. The longest `of` that a file lies in counts; `*` is one folder, `*.ts` one
+ * file. A layer may always import itself. `types` may only be imported with `import type`.
+ * CONTRIBUTING.md points here.
+ */
+export interface Layer {
+  readonly of: string;
+  readonly may: readonly string[];
+  readonly types?: readonly string[];
+  readonly why: string;
+}
+
+const EVERYTHING = [''];
+
+export const LAYERS: readonly Layer[] = [
+  { of: 'hub/core', may: [], why: 'the words depend on nothing of ours' },
+  { of: 'hub/log', may: ['hub/core'], why: 'the log knows no reader and no writer' },
+  {
+    of: 'hub/intake',
+    may: ['hub/core', 'hub/log/keys.ts'],
+    types: ['hub/log', 'config/schema.ts'],
+    why: 'intake is given its log; it shares the key layout, for what rides in one batch with events',
+  },
+  {
+    of: 'hub/process',
+    may: ['hub/core'],
+    types: ['hub/log', 'config/schema.ts'],
+    why: 'processing reads events, it does not know who keeps them',
+  },
+  {
+    of: 'hub/forward',
+    may: ['hub/core', 'hub/log/keys.ts'],
+    types: ['hub/log', 'config/schema.ts'],
+    why: 'the forwarder drives any sink from any log; dead letters ride in one batch with the cursor',
+  },
+  {
+    of: 'hub/api',
+    may: ['hub/core'],
+    types: ['config/schema.ts'],
+    why: 'the API shows what the composition root gives it',
+  },
+  { of: 'hub/cli', may: ['hub/core', 'config'], why: 'a command validates and talks to the API' },
+  {
+    of: 'hub/observe',
+    may: ['hub/core'],
+    why: 'everybody is observed, so it observes nobody by name',
+  },
+  {
+    of: 'hub/cli/run.ts',
+    may: ['hub/core', 'hub/cli', 'config', 'hub/hub.ts'],
+    why: 'the one command that is the hub itself',
+  },
+  { of: 'hub/*.ts', may: EVERYTHING, why: 'the composition root and the entry' },
+  {
+    of: 'firmware-bridge/*',
+    may: ['hub/core', 'config/fields.ts'],
+    why: 'a bridge speaks its protocol; the intake runs it',
+  },
+  {
+    of: 'firmware-bridge/registry.ts',
+    may: ['hub/core', 'firmware-bridge'],
+    why: 'the list of all bridges',
+  },
+  {
+    of: 'sinks/*',
+    may: ['hub/core', 'config/fields.ts'],
+    why: 'a sink speaks its protocol; the forwarder drives it',
+  },
+  { of: 'sinks/registry.ts', may: ['hub/core', 'sinks'], why: 'the list of all sinks' },
+  {
+    of: 'config',
+    may: ['hub/core', 'sinks/registry.ts', 'firmware-bridge/registry.ts'],
+    why: 'the schema is made from the specs',
+  },
+  {
+    of: 'console',
+    may: [],
+    types: ['hub/core/status.ts'],
+    why: 'the page talks to the API and shares only its shapes',
+  },
+  {
+    of: 'grafana-dashboards',
+    may: ['hub/observe/metrics-table.ts'],
+    why: 'dashboards are made from the table of metrics',
+  },
+  {
+    of: 'bench',
+    may: ['tests/support'],
+    why: 'a benchmark meets the hub from outside, as a process',
+  },
+  { of: 'tests', may: EVERYTHING, why: 'tests look at everything' },
+];
+
+/** Packages that only one part may import, so that replacing one is a change in one place. */
+export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
+  aedes: ['hub/intake/broker'],
+  'aedes-persistence': ['hub/intake/broker'],
+  'classic-level': ['hub/log'],
+  commander: ['hub/cli', 'hub/main.ts'],
+  fastify: ['hub/api'],
+  level: ['hub/log'],
+  'prom-client': ['hub/observe'],
+  yaml: ['config'],
+};
