@@ -85,7 +85,7 @@ async function within<T>(limitMs: number, work: Promise<T>, what: string): Promi
 }
 
 /** What every bridge has to hold. `name` is the type of the bridge. */
-export function testBridgeContract(name: string, under: BridgeUnderTest): void {
+export function bridgeContract(name: string, under: BridgeUnderTest): void {
   describe(`bridge contract: ${name}`, () => {
     testReading(under);
     testStopping(under);
