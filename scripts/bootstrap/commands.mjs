@@ -13,6 +13,7 @@ import {
   repoTests,
   selectTests,
 } from './test-files.mjs';
+import { wrapAllComments } from './wrap-comments.mjs';
 
 const EXIT_USAGE = 64;
 
@@ -66,6 +67,7 @@ async function checkConsoleTypes() {
 
 async function fix() {
   await prepareTools();
+  wrapAllComments();
   return biome(['check', '--write', '--error-on-warnings']);
 }
 

@@ -4,7 +4,7 @@ import { type Import, importsOf } from './imports.ts';
 import { LAYERS, type Layer, PACKAGE_OWNERS } from './layer-table.ts';
 
 const SOURCE =
-  /^(hub|config|sinks|firmware-bridge|console|grafana-dashboards|bench|tests)\/.*\.tsx?$/;
+  /^(hub|config|sinks|firmware-bridge|console|grafana-dashboards|bench|scripts|tests)\/.*\.tsx?$/;
 
 /**
  * Whether `path` is `place` or lies in it; `*` stands for one folder and `*.ts` for one file. The

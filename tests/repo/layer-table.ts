@@ -88,6 +88,7 @@ export const LAYERS: readonly Layer[] = [
     may: ['tests/support'],
     why: 'a benchmark meets the hub from outside, as a process',
   },
+  { of: 'scripts', may: EVERYTHING, why: 'tools of the repository; nothing imports them' },
   { of: 'tests', may: EVERYTHING, why: 'tests look at everything' },
 ];
 

@@ -40,8 +40,8 @@ function isTooLong(line: string): boolean {
 }
 
 /**
- * Biome's useErrorCause looks for the cause in the second argument; ours is in the third of HubError.
- * This reads text: a brace inside a string of the block would end it early or late.
+ * Biome's useErrorCause looks for the cause in the second argument; ours is in the third of
+ * HubError. This reads text: a brace inside a string of the block would end it early or late.
  */
 function throwsWithoutCause(text: string): FileProblem[] {
   return [...text.matchAll(/\bcatch \(\w+\) \{/g)].flatMap((start) => {
