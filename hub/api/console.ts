@@ -30,8 +30,8 @@ export function serveConsole(server: FastifyInstance, folder: string): void {
       cacheControl: false,
       dotfiles: 'ignore',
       setHeaders(reply, path) {
-        reply.header('cache-control', path.includes(HASHED_FOLDER) ? FOREVER : 'no-cache');
-        reply.header('vary', 'accept-encoding');
+        reply.setHeader('cache-control', path.includes(HASHED_FOLDER) ? FOREVER : 'no-cache');
+        reply.setHeader('vary', 'accept-encoding');
       },
     });
     done();
