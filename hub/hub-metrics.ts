@@ -4,6 +4,7 @@ import { LINK_STATES } from './core/link.ts';
 import type { Status } from './core/status.ts';
 import type { Forwarder } from './forward/forwarder.ts';
 import type { Broker } from './intake/broker/broker.ts';
+import { REFUSAL_REASONS } from './intake/broker/refusals.ts';
 import type { Intake } from './intake/intake.ts';
 import type { DurableLog } from './log/durable-log.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -21,6 +22,7 @@ export interface MetricsSources {
 /** Fills the registry from what the parts know, when somebody scrapes. */
 export function collectMetrics(sources: MetricsSources): void {
   const { clock, metrics } = sources;
+  for (const reason of REFUSAL_REASONS) metrics.counter('holdfast_mqtt_refused_total', { reason });
   const startOffsetMs = clock.wallMs() - clock.monotonicMs();
   metrics.onScrape(() => {
     const status = sources.status();
@@ -81,7 +83,9 @@ function collectSinks({ metrics, forwarders }: MetricsSources, status: Status): 
     metrics.counter('holdfast_sink_delivered_events_total', { sink }).raiseTo(counters.delivered);
     metrics.counter('holdfast_sink_filtered_events_total', { sink }).raiseTo(counters.filtered);
     metrics.counter('holdfast_sink_retries_total', { sink }).raiseTo(counters.retries);
-    const lost = metrics.counter('holdfast_sink_lost_events_total', { sink, reason: 'full' });
-    lost.raiseTo(counters.lost);
+    const lost = { full: counters.dropped, corrupt: counters.corrupt };
+    for (const [reason, events] of Object.entries(lost)) {
+      metrics.counter('holdfast_sink_lost_events_total', { sink, reason }).raiseTo(events);
+    }
   }
 }

@@ -19,9 +19,13 @@ export class Disk {
 
   /** Looks at it, and answers the free bytes for us (without what is reserved for root). */
   async measure(): Promise<number> {
-    const { bavail, blocks, bsize } = await statfs(this.#folder);
-    this.freeBytes = bavail * bsize;
-    this.totalBytes = blocks * bsize;
+    try {
+      const { bavail, blocks, bsize } = await statfs(this.#folder);
+      this.freeBytes = bavail * bsize;
+      this.totalBytes = blocks * bsize;
+    } catch {
+      // a volume that is gone shows itself with the next write; until then what was known counts
+    }
     return this.freeBytes;
   }
 }
@@ -41,22 +45,33 @@ export interface StatusSources {
   serving(): boolean;
 }
 
-/** What is wrong, in the user's words; empty when all is well. */
+/** Why the hub does not accept and store events now, in the user's words; empty when it does. */
 export function problemsOf({ log, serving }: StatusSources): string[] {
   const problems: string[] = [];
   if (!serving()) problems.push('the hub is starting or stopping');
   if (log.problem) problems.push(log.problem);
   const { full, whenFull } = log.status();
   if (full && whenFull === 'block') problems.push('the log is full: publishers wait');
-  if (full && whenFull !== 'block') problems.push(`the log is full: ${whenFull}`);
   return problems;
+}
+
+/** What a person should look at although events are accepted and stored. */
+export function degradedOf({ log, forwarders }: StatusSources): string[] {
+  const degraded: string[] = [];
+  const { full, whenFull } = log.status();
+  if (full && whenFull !== 'block') degraded.push(`the log is full: ${whenFull}`);
+  for (const { id, state, detail } of forwarders.map((forwarder) => forwarder.status())) {
+    if (state === 'halted') degraded.push(`sink ${id} is halted: ${detail ?? 'refused'}`);
+  }
+  return degraded;
 }
 
 export function statusOf(sources: StatusSources): Status {
   const { id, version, startedMs, clock, log, disk, broker, bridges, forwarders } = sources;
-  const problems = problemsOf(sources);
+  const notReady = problemsOf(sources);
+  const problems = [...notReady, ...degradedOf(sources)];
   return {
-    hub: { id, version, startedMs, ready: problems.length === 0, problems },
+    hub: { id, version, startedMs, ready: notReady.length === 0, problems },
     inputs: {
       eventsPerSecond: sources.ingestRate.perSecond(),
       mqttClients: broker.clients,

@@ -20,7 +20,7 @@ import type { SinkSpec } from './core/sink.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Recovery } from './forward/recovery.ts';
 import { collectMetrics } from './hub-metrics.ts';
-import { Disk, problemsOf, type StatusSources, statusOf } from './hub-status.ts';
+import { Disk, degradedOf, problemsOf, type StatusSources, statusOf } from './hub-status.ts';
 import { BridgeRunner } from './intake/bridges.ts';
 import { Broker } from './intake/broker/broker.ts';
 import { Intake } from './intake/intake.ts';
@@ -106,19 +106,15 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
     collectMetrics({ ...parts, metrics, clock, status: () => statusOf(sources) });
     parts.live.start();
     stops.push(() => parts.live.stop());
-    for (const forwarder of parts.forwarders) {
-      await forwarder.start();
-      stops.push(() => forwarder.stop());
-    }
+    stops.push(() => allOf(parts.forwarders.map((forwarder) => forwarder.stop())));
+    for (const forwarder of parts.forwarders) await forwarder.start();
     const api = makeApi(surroundings, parts, sources);
     stops.push(() => api.close());
     const { url } = await api.listen();
     stops.push(() => parts.broker.stop());
     await parts.broker.start();
-    for (const bridge of parts.bridges) {
-      bridge.start();
-      stops.push(() => bridge.stop());
-    }
+    stops.push(() => allOf(parts.bridges.map((bridge) => bridge.stop())));
+    for (const bridge of parts.bridges) bridge.start();
     serving = true;
     return { url, mqtt: parts.broker.addresses, stop };
   } catch (error) {
@@ -290,7 +286,11 @@ async function makeForwarder(
   });
 }
 
-function makeApi({ config, logger, metrics }: Surroundings, parts: Parts, sources: StatusSources): Api {
+function makeApi(
+  { config, logger, metrics }: Surroundings,
+  parts: Parts,
+  sources: StatusSources,
+): Api {
   const { log, decoder, live } = parts;
   const encode = cloudEventEncoder({
     hubId: config.hub.id,
@@ -299,7 +299,8 @@ function makeApi({ config, logger, metrics }: Surroundings, parts: Parts, source
     content: 'payload',
   });
   const view: HubView = {
-    health: () => ({ ok: true, reasons: [] }),
+    // a restart mends none of these: whoever can ask has a process that works
+    health: () => ({ ok: true, reasons: [...problemsOf(sources), ...degradedOf(sources)] }),
     ready: () => {
       const reasons = problemsOf(sources);
       return { ok: reasons.length === 0, reasons };
@@ -333,6 +334,12 @@ function bridgeSpecOf({ type }: BridgeConfig): BridgeSpec {
   const spec = BRIDGES.find((candidate) => candidate.type === type);
   if (!spec) throw new HubError('INTERNAL', `no bridge of type ${type}`);
   return spec as BridgeSpec; // its options were validated with its own schema
+}
+
+/** One that fails does not keep the others from being waited for. */
+async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
 }
 
 async function withDeadline(work: Promise<void>, timeoutMs: number): Promise<void> {

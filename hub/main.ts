@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import type { Logger } from 'pino';
 import { packageRoot } from '../config/find-file.ts';
 import { ConfigError, renderProblem } from '../config/problem.ts';
 import { checkCommand } from './cli/check.ts';
@@ -15,32 +16,49 @@ function version(): string {
   return JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')).version;
 }
 
-/** The first SIGTERM or SIGINT asks; a second one insists. */
-function stopSignal(): Promise<string> {
+/** Everything has been stopped or given up by then: what still runs is left behind. */
+const EXIT_DELAY_MS = 1_000;
+
+/**
+ * The first SIGTERM or SIGINT asks; a second one, of either, insists. SIGHUP in a terminal is the
+ * terminal going away and asks too; to a service it means "reload", and nothing can be reloaded
+ * yet.
+ */
+function stopSignal(logger: Logger): Promise<string> {
+  const terminal = process.stdin.isTTY === true;
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT', ...(terminal ? ['SIGHUP'] : [])]) {
+      process.on(signal, () => {
+        if (asked) process.exit(1);
+        asked = true;
         resolve(signal);
-        process.once(signal, () => process.exit(1));
       });
     }
+    if (!terminal) process.on('SIGHUP', () => logger.warn('SIGHUP: restart to apply changes'));
   });
 }
 
-function logLevel() {
-  const wanted = process.env['HOLDFAST_LOG_LEVEL'];
-  return LOG_LEVELS.find((level) => level === wanted) ?? 'info';
-}
-
-function logFormat(): { format: 'pretty' | 'json' } | object {
-  const format = process.env['HOLDFAST_LOG_FORMAT'];
-  return format === 'pretty' || format === 'json' ? { format } : {};
+/** The value of an environment variable that is one of `allowed`; undefined when it is not set. */
+function choice<Value extends string>(name: string, allowed: readonly Value[]): Value | undefined {
+  const text = process.env[name];
+  if (text === undefined || text === '') return undefined;
+  const value = allowed.find((candidate) => candidate === text);
+  if (value !== undefined) return value;
+  throw new HubError('USAGE', `${name} is ${text}; expected ${allowed.join(', ')}`);
 }
 
 const CONFIG_OPTION = [
   '-c, --config <file>',
   'configuration; default: ./holdfast.yaml, then /etc/holdfast/holdfast.yaml, then the demo',
 ] as const;
+
+const RUN_HELP = `
+Environment:
+  HOLDFAST_LOG_LEVEL   ${LOG_LEVELS.join(', ')}; default: info
+  HOLDFAST_LOG_FORMAT  pretty, json; default: pretty on a terminal, else json
+
+A second SIGTERM or SIGINT ends the hub at once. SIGHUP reloads nothing yet: restart to apply changes.`;
 
 function program(exit: (code: number) => void): Command {
   const command = new Command('holdfast')
@@ -52,10 +70,14 @@ function program(exit: (code: number) => void): Command {
     .command('run')
     .description('run the hub in the foreground; SIGTERM and SIGINT stop it')
     .option(...CONFIG_OPTION)
+    .addHelpText('after', RUN_HELP)
     .action(async (options: { config?: string }) => {
-      const logger = await createLogger({ level: logLevel(), ...logFormat() });
+      const level = choice('HOLDFAST_LOG_LEVEL', LOG_LEVELS) ?? 'info';
+      const format = choice('HOLDFAST_LOG_FORMAT', ['pretty', 'json']);
+      const logger = await createLogger({ level, ...(format && { format }) });
       const run = { version: version(), env: process.env, logger, start: startHub };
-      exit(await runCommand({ ...run, ...options, stopped: stopSignal }));
+      exit(await runCommand({ ...run, ...options, stopped: () => stopSignal(logger) }));
+      setTimeout(() => process.exit(), EXIT_DELAY_MS).unref();
     });
   command
     .command('check')
@@ -85,11 +107,13 @@ function exitCodeOf(error: unknown): number {
 }
 
 keepHeapSmall();
-process.on('unhandledRejection', (error) => {
-  // no attempt to go on: the log is safe at any moment, and the supervisor starts a sound process
-  console.error(`holdfast: ${describeError(error)}`, error);
-  process.exit(ERRORS.INTERNAL.exitCode);
-});
+for (const event of ['unhandledRejection', 'uncaughtException']) {
+  process.on(event, (error: unknown) => {
+    // no attempt to go on: the log is safe at any moment, and the supervisor starts a sound process
+    console.error(`holdfast: ${describeError(error)}`, error);
+    process.exit(ERRORS.INTERNAL.exitCode);
+  });
+}
 
 try {
   await program((code) => {

@@ -17,8 +17,8 @@ export interface BridgeContext {
 }
 
 /**
- * The near side: hardware or a source that is not MQTT. `run` reads until the signal aborts; when the
- * hardware is lost it throws HubError BRIDGE_LOST and is run again after a back-off.
+ * The near side: hardware or a source that is not MQTT. `run` reads until the signal aborts; when
+ * the hardware is lost it throws HubError BRIDGE_LOST and is run again after a back-off.
  */
 export interface Bridge {
   run(context: BridgeContext, signal: AbortSignal): Promise<void>;

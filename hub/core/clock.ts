@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 export interface Clock {
   /** Wall clock in ms since 1970. On a Pi without a battery it can be in the past. */
   wallMs(): number;
-  /** Monotonic, in ms since an arbitrary start; never jumps. */
+  /** Monotonic, in ms since the boot that `bootId` names, or a moment near it; never jumps. */
   monotonicMs(): number;
   /** Whether something keeps the wall clock synchronised. */
   synced(): boolean;
@@ -33,7 +33,8 @@ export function systemClock(): Clock {
   let synced = false;
   return {
     wallMs: () => Date.now(),
-    monotonicMs: () => performance.now(),
+    // not performance.now(), which begins with the process: the log compares across restarts
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
     synced() {
       const now = performance.now();
       if (!synced && now - checkedAtMs >= SYNC_CHECK_INTERVAL_MS) {

@@ -19,7 +19,9 @@ export interface CloudEventOptions {
   readonly content: 'payload' | 'readings';
 }
 
-/** The words of a Pi are few and come again: 4,096 topics are 2 MiB, or 20 MiB at the very worst. */
+/**
+ * The words of a Pi are few and come again: 4,096 topics are 2 MiB, or 20 MiB at the very worst.
+ */
 const REMEMBERED_MAX = 4_096;
 const REMEMBERED_CHARS_MAX = 1_024;
 const SEQUENCE_DIGITS = 16;

@@ -1,7 +1,8 @@
 /**
  * One error class, one table. `recovery` says what the code that catches it does:
  * `exit` the process ends with `exitCode` · `wait` until there is room · `reconnect` and go on ·
- * `backoff` for `retryAfterMs` · `halt` this part only, shown in health · `drop` this item, counted.
+ * `backoff` for `retryAfterMs` · `halt` this part only, shown in health · `drop` this item,
+ * counted.
  */
 export const ERRORS = {
   USAGE: { recovery: 'exit', exitCode: 64, help: 'See `holdfast --help`.' },
@@ -87,7 +88,8 @@ export function describeError(error: unknown): string {
   for (let e = error, depth = 0; e !== undefined && depth < 4; depth++) {
     const text = e instanceof Error ? e.message : String(e);
     const code = e instanceof Error && 'code' in e && typeof e.code === 'string' ? e.code : '';
-    const line = code && !(e instanceof HubError) && !text.includes(code) ? `${text} (${code})` : text;
+    const line =
+      code && !(e instanceof HubError) && !text.includes(code) ? `${text} (${code})` : text;
     if (line && !parts.some((part) => part.includes(line))) parts.push(line);
     e = e instanceof Error ? e.cause : undefined;
   }

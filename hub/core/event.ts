@@ -1,6 +1,7 @@
 /**
  * The words of the log: a **message** is what arrived; an **event** is a message accepted into the
- * log; a **reading** is what was decoded from an event; a **batch** is a contiguous run for one sink.
+ * log; a **reading** is what was decoded from an event; a **batch** is a contiguous run for one
+ * sink.
  */
 
 /** Lanes in the order in which they are drained: alarms overtake, bulk waits. */
@@ -30,7 +31,9 @@ export interface HubEvent {
   readonly topic: string;
   readonly payload: Buffer;
   readonly source: string;
-  /** Wall clock of the hub on arrival, in ms since 1970. Provisional while the clock is not synced. */
+  /**
+   * Wall clock of the hub on arrival, in ms since 1970. Provisional while the clock is not synced.
+   */
   readonly receivedMs: number;
   /** Monotonic clock of the hub on arrival, in ms since the boot named by `bootId`. */
   readonly monotonicMs: number;
@@ -67,7 +70,9 @@ export interface Decoded {
 
 export type Decode = (event: HubEvent) => Decoded;
 
-/** A contiguous run of one lane for one sink, filtered by the sink's topics, in ascending offset. */
+/**
+ * A contiguous run of one lane for one sink, filtered by the sink's topics, in ascending offset.
+ */
 export interface Batch {
   readonly lane: Lane;
   readonly events: readonly HubEvent[];

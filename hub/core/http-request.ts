@@ -136,7 +136,9 @@ function networkError(cause: unknown, url: URL): HubError {
   return new HubError('SINK_DISCONNECTED', `${where} cannot be reached`, { cause });
 }
 
-/** Collects the body up to its bound. A status that is an error counts even when the body is cut. */
+/**
+ * Collects the body up to its bound. A status that is an error counts even when the body is cut.
+ */
 async function readAnswer(response: IncomingMessage, bytesMax: number): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;

@@ -28,15 +28,16 @@ export interface Connection {
 }
 
 /**
- * The far side. One driver, the forwarder, owns batching, retry, back-off, dead letters and metrics;
- * a sink only speaks its protocol.
+ * The far side. One driver, the forwarder, owns batching, retry, back-off, dead letters and
+ * metrics; a sink only speaks its protocol.
  *
  * - `connect` is called first, and again after every thrown error, until it returns.
  * - `encode` is pure computing; it may run for the next batch while `send` waits for the far side.
  * - `send` is never called concurrently with itself, with `connect` or after `close`.
  * - Expected outcomes are returned; a broken link is thrown as a HubError: SINK_DISCONNECTED,
  *   SINK_TIMEOUT, SINK_THROTTLED (with retryAfterMs), SINK_REFUSED (credentials, no such place), or
- *   SINK_REJECTED when the far side refuses a batch without naming the event (the forwarder halves).
+ *   SINK_REJECTED when the far side refuses a batch without naming the event (the forwarder
+ *   halves).
  * - All take an AbortSignal and settle within a second of its abort.
  */
 export interface Sink<Encoded = unknown> {
@@ -61,7 +62,9 @@ export interface SinkContext {
 export interface SinkSpec<Schema extends z.ZodObject = z.ZodObject> {
   readonly type: string;
   readonly summary: string;
-  /** The sink's own options; what every sink has (id, topics, batch, retry) is added by the schema. */
+  /**
+   * The sink's own options; what every sink has (id, topics, batch, retry) is added by the schema.
+   */
   readonly options: Schema;
   /**
    * Set by far sides that acknowledge before they are durable: how long after an acknowledgement

@@ -1,4 +1,6 @@
-/** What `/api/v1/status` answers and `holdfast status --json` prints. Times in ms, sizes in bytes. */
+/**
+ * What `/api/v1/status` answers and `holdfast status --json` prints. Times in ms, sizes in bytes.
+ */
 import type { BridgeState } from './bridge.ts';
 import type { Lane } from './event.ts';
 import type { LinkState } from './link.ts';
@@ -113,5 +115,7 @@ export interface History {
   readonly truncated: boolean;
 }
 
-/** What `/api/v1/stream` sends: event `readings` with an array of these, event `status` with Status. */
+/**
+ * What `/api/v1/stream` sends: event `readings` with an array of these, event `status` with Status.
+ */
 export type StreamReadings = readonly LatestValue[];

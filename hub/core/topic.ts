@@ -2,7 +2,9 @@ import { remembering } from './remembered.ts';
 
 /** Matching of MQTT topic filters (MQTT 3.1.1, section 4.7). */
 
-/** Whether `topic` matches `filter`, where `+` is one level and a final `#` is all further levels. */
+/**
+ * Whether `topic` matches `filter`, where `+` is one level and a final `#` is all further levels.
+ */
 export function topicMatches(filter: string, topic: string): boolean {
   if (filter === '#') return !topic.startsWith('$'); // [MQTT-4.7.2-1]
   const filterLevels = filter.split('/');

@@ -14,8 +14,10 @@ export interface Run extends Batch {
   readonly to: number;
   /** Events in the run that the sink does not want. */
   readonly filtered: number;
-  /** Events that are gone: dropped, or damaged. */
-  readonly lost: number;
+  /** Events that were dropped to make room before this sink had them. */
+  readonly dropped: number;
+  /** Events whose block is damaged. */
+  readonly corrupt: number;
   readonly full: boolean;
 }
 
@@ -23,11 +25,12 @@ export interface Run extends Batch {
 interface Cut {
   readonly events: HubEvent[];
   to: number;
-  lost: number;
+  dropped: number;
+  corrupt: number;
   bytes: number;
 }
 
-const EMPTY = { events: [], filtered: 0, lost: 0, full: false };
+const EMPTY = { events: [], filtered: 0, dropped: 0, corrupt: 0, full: false };
 
 function bytesOf({ events }: Batch): number {
   return events.reduce((sum, { payload }) => sum + payload.length, 0);
@@ -41,7 +44,8 @@ const SETTLED_AT_ONCE_MAX = 100_000;
 
 /**
  * Cuts batches out of one lane for one sink. Blocks that were read are kept until they are used up,
- * because a block is usually larger than a batch: `from` only ever grows.
+ * because a block is usually larger than a batch. Asking again for an earlier `from` is allowed: it
+ * costs another read.
  */
 export class Batcher {
   readonly #log: EventLog;
@@ -49,13 +53,10 @@ export class Batcher {
   readonly #wanted: (topic: string) => boolean;
   readonly #limits: BatchLimits;
   #blocks: Block[] = [];
+  /** Blocks before it have been given up. */
+  #position = 0;
 
-  constructor(
-    log: EventLog,
-    lane: Lane,
-    wanted: (topic: string) => boolean,
-    limits: BatchLimits,
-  ) {
+  constructor(log: EventLog, lane: Lane, wanted: (topic: string) => boolean, limits: BatchLimits) {
     this.#log = log;
     this.#lane = lane;
     this.#wanted = wanted;
@@ -70,21 +71,32 @@ export class Batcher {
 
   /** The same run with what has come since it was cut. */
   async extend(run: Run): Promise<Run> {
-    const cut: Cut = { events: [...run.events], to: run.to, lost: run.lost, bytes: bytesOf(run) };
+    const { to, dropped, corrupt } = run;
+    const cut: Cut = { events: [...run.events], to, dropped, corrupt, bytes: bytesOf(run) };
     let full = run.full;
     while (!full && cut.to - run.from < SETTLED_AT_ONCE_MAX) {
+      const { tail } = this.#log.range(this.#lane); // before the read: what comes later is not gone
+      if (cut.to >= tail) break;
       const block = await this.#blockAt(cut.to);
-      if (block === undefined) break;
-      const next = block === 'gone' ? this.#log.range(this.#lane).tail : block.firstOffset;
+      const next = block?.firstOffset ?? tail;
       if (next > cut.to) {
         if (cut.events.length > 0) break; // a gap ends a run: a batch is contiguous
-        cut.lost += next - cut.to;
-        cut.to = next;
+        this.#skip(cut, next);
       }
-      if (block !== 'gone') full = this.#fill(cut, block);
+      if (block) full = this.#fill(cut, block);
     }
-    const filtered = cut.to - run.from - cut.lost - cut.events.length;
-    return { lane: run.lane, from: run.from, ...cut, filtered, full };
+    const { bytes: _counted, ...found } = cut;
+    const filtered = cut.to - run.from - cut.dropped - cut.corrupt - cut.events.length;
+    return { lane: run.lane, from: run.from, ...found, filtered, full };
+  }
+
+  /** Passes over what cannot be read: gone from the log, or in it and damaged. */
+  #skip(cut: Cut, next: number): void {
+    const { head } = this.#log.range(this.#lane);
+    const dropped = Math.max(0, Math.min(next, head) - cut.to);
+    cut.dropped += dropped;
+    cut.corrupt += next - cut.to - dropped;
+    cut.to = next;
   }
 
   /** Takes what fits from `block`; true when the batch is full. */
@@ -104,17 +116,17 @@ export class Batcher {
     return cut.events.length >= eventsMax;
   }
 
-  /** The block that holds `offset` or the first one after it; `gone` when none is readable. */
-  async #blockAt(offset: number): Promise<Block | 'gone' | undefined> {
+  /** The block that holds `offset` or the first one after it; undefined when none is readable. */
+  async #blockAt(offset: number): Promise<Block | undefined> {
     const held = this.#take(offset);
     if (held) return held;
-    const { tail } = this.#log.range(this.#lane);
-    if (offset >= tail) return undefined;
     this.#blocks = [...(await this.#log.read(this.#lane, offset, READ_BYTES))];
-    return this.#take(offset) ?? 'gone';
+    return this.#take(offset);
   }
 
   #take(offset: number): Block | undefined {
+    if (offset < this.#position) this.#blocks = []; // else what was given up would count as lost
+    this.#position = offset;
     while (this.#blocks[0] && this.#blocks[0].firstOffset + this.#blocks[0].count <= offset) {
       this.#blocks.shift();
     }

@@ -8,8 +8,10 @@ import type { WriteOperation } from '../log/storage.ts';
  * ten thousand refused events are not poison but a misunderstanding that a person must clear up.
  */
 export const DEAD_LETTERS_MAX = 10_000;
+/** And so much of them: read back at every start, and no card is so small that it would matter. */
+export const DEAD_LETTERS_BYTES_MAX = 64 * 1024 * 1024;
 
-/** An event that the far side will never take, and why. Kept with its payload: the log is trimmed. */
+/** An event that the far side will never take, and why. With its payload: the log is trimmed. */
 export interface DeadLetter {
   readonly number: number;
   readonly reason: string;
@@ -21,11 +23,12 @@ export interface DeadLetter {
   readonly payloadBase64: string;
 }
 
-/** The dead letters of one sink, in the log's storage, so that they are one write with the cursor. */
+/** The dead letters of one sink, kept in the log's storage: one write with the cursor. */
 export class DeadLetters {
   readonly #log: DurableLog;
   readonly #sink: string;
   #count = 0;
+  #bytes = 0;
   #next = 0;
 
   constructor(log: DurableLog, sink: string) {
@@ -37,16 +40,19 @@ export class DeadLetters {
     return this.#count;
   }
 
-  /** Counts what is there. At most DEAD_LETTERS_MAX entries. */
+  /** Counts what is there: at most DEAD_LETTERS_MAX entries of DEAD_LETTERS_BYTES_MAX. */
   async load(): Promise<void> {
-    for await (const [key] of this.#log.entries(deadLetterRange(this.#sink))) {
+    for await (const [key, value] of this.#log.entries(deadLetterRange(this.#sink))) {
       this.#count++;
+      this.#bytes += value.length;
       this.#next = Number(key.readBigUInt64BE(key.length - 8)) + 1;
     }
   }
 
-  get full(): boolean {
-    return this.#count >= DEAD_LETTERS_MAX;
+  /** Whether so many more may be kept. */
+  hasRoomFor(events: readonly HubEvent[]): boolean {
+    const bytes = events.reduce((sum, { payload }) => sum + payload.length, this.#bytes);
+    return this.#count + events.length <= DEAD_LETTERS_MAX && bytes <= DEAD_LETTERS_BYTES_MAX;
   }
 
   /** The write that keeps `event`; it counts from now on. */
@@ -64,6 +70,7 @@ export class DeadLetters {
       payloadBase64: event.payload.toString('base64'),
     };
     const value = Buffer.from(JSON.stringify(letter));
+    this.#bytes += value.length;
     return { type: 'put', key: deadLetterKey(this.#sink, number), value };
   }
 }

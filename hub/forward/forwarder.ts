@@ -11,23 +11,30 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../core/clock.ts';
 import { describeError, HubError } from '../core/errors.ts';
-import { type HubEvent, LANES, type Lane } from '../core/event.ts';
+import { type Batch, type HubEvent, LANES, type Lane } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { Delivery, Sink } from '../core/sink.ts';
 import type { SinkStatus } from '../core/status.ts';
 import { topicMatcher } from '../core/topic.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import { Batcher, type BatchLimits, type Run } from './batcher.ts';
-import { DEAD_LETTERS_MAX, DeadLetters } from './dead-letters.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { etaSeconds } from './eta.ts';
 import { type Link, type LinkInput, nextLink, type RetryDelays, START } from './link.ts';
+import { OldestUnsettled } from './oldest-unsettled.ts';
+import { fresh, halved, type Prepared, type Refused } from './prepared.ts';
 import type { Recovery } from './recovery.ts';
 import { Settlement } from './settlement.ts';
 import { Wakeup } from './wakeup.ts';
 
 /** So many events in a row that the far side takes none of: not poison, but a wrong address. */
 const REJECTIONS_IN_A_ROW_MAX = 100;
-/** How long a sink may take to say goodbye. */
+/** How long a sink may take to say goodbye, and before that to notice that it is asked to. */
 const CLOSE_TIMEOUT_MS = 2_000;
+/** Far beyond every sink's own time limit: a sink that has forgotten it must not hang for ever. */
+const CONNECT_TIMEOUT_MS = 60_000;
+/** Without news from the log, look again: a wake-up that was missed costs this much. */
+const IDLE_CHECK_MS = 1_000;
 
 export interface ForwarderOptions {
   readonly id: string;
@@ -50,23 +57,12 @@ export interface ForwarderOptions {
   ingestPerSecond(): number;
 }
 
-/** A run that is ready to be sent, and what has happened to its events so far. */
-interface Prepared {
-  readonly run: Run;
-  /** Under way before its turn for a full batch; kept for the next try. */
-  encoded?: Promise<unknown>;
-  readonly deadLetters: { readonly event: HubEvent; readonly reason: string }[];
-  /** Answers "again" about one event, by offset. */
-  readonly attempts: Map<number, number>;
-  /** What is still to be sent, when the far side took a part. */
-  readonly rest: readonly HubEvent[];
-}
-
 export class Forwarder {
   readonly id: string;
   readonly #options: ForwarderOptions;
   readonly #settlement: Settlement;
   readonly #deadLetters: DeadLetters;
+  readonly #oldest: OldestUnsettled;
   readonly #rate: RateMeter;
   readonly #stop = new AbortController();
   readonly #wakeup = new Wakeup();
@@ -77,8 +73,11 @@ export class Forwarder {
   #ahead = new Map<Lane, Promise<Prepared | undefined>>();
   #rejectionsInARow = 0;
   #checkedMs = 0;
-  readonly #counters = { delivered: 0, filtered: 0, lost: 0, retries: 0 };
+  /** What went wrong last, until something is taken again. */
+  #trouble: string | undefined;
+  readonly #counters = { delivered: 0, filtered: 0, dropped: 0, corrupt: 0, retries: 0 };
   #running: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
     this.id = options.id;
@@ -86,6 +85,7 @@ export class Forwarder {
     const { log, id, clock, confirmWindowMs } = options;
     this.#settlement = new Settlement(log, id, clock, confirmWindowMs);
     this.#deadLetters = new DeadLetters(log, id);
+    this.#oldest = new OldestUnsettled(log, clock, (lane) => this.#settlement.cursor(lane).offset);
     this.#rate = new RateMeter(() => clock.monotonicMs());
     this.#batchers = this.#newBatchers();
   }
@@ -97,14 +97,27 @@ export class Forwarder {
   }
 
   /** Ends what is under way. What was not settled is sent again after the next start. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end();
+    return this.#stopping;
+  }
+
+  async #end(): Promise<void> {
     this.#step({ input: 'stop' });
     this.#stop.abort(new HubError('LOG_CLOSED', 'the hub is stopping'));
     this.#wakeup.wake();
-    await this.#running;
-    await this.#options.sink.close(AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch((error) => {
-      this.#options.logger.warn({ error: describeError(error) }, 'the sink did not close cleanly');
-    });
+    const { sink, logger } = this.#options;
+    const ended = this.#running ?? Promise.resolve();
+    if (!(await endsWithin(CLOSE_TIMEOUT_MS, ended))) {
+      logger.warn('the sink does not let go of what is under way: left behind');
+    }
+    const closed = settled(
+      () => sink.close(AbortSignal.timeout(CLOSE_TIMEOUT_MS)),
+      (error) => {
+        logger.warn({ error: describeError(error) }, 'the sink did not close cleanly');
+      },
+    );
+    if (!(await endsWithin(CLOSE_TIMEOUT_MS, closed))) logger.warn('the sink does not close');
   }
 
   /** Counters since the start of the process. */
@@ -113,7 +126,7 @@ export class Forwarder {
   }
 
   status(): SinkStatus {
-    const { id, type, log, clock, ingestPerSecond } = this.#options;
+    const { id, type, log, clock, batch, ingestPerSecond } = this.#options;
     const link = this.#link;
     const sum = { lag: 0, delivered: 0, filtered: 0, lost: 0 };
     for (const lane of LANES) {
@@ -124,35 +137,25 @@ export class Forwarder {
       sum.lost += cursor.lost;
     }
     const eventsPerSecond = this.#rate.perSecond();
-    const draining = eventsPerSecond - ingestPerSecond();
     const waiting = link.state === 'backoff' || link.state === 'halted';
-    const eta = sum.lag === 0 ? 0 : waiting || draining <= 0 ? null : sum.lag / draining;
+    const moving = link.state === 'reading' || link.state === 'sending';
+    const detail = link.state === 'reading' ? undefined : this.#trouble;
+    const drained = moving ? { settled: eventsPerSecond, ingest: ingestPerSecond() } : undefined;
     return {
       id,
       type,
       state: link.state,
-      ...(waiting ? { detail: link.detail } : {}),
+      ...(detail === undefined ? {} : { detail }),
       ...(waiting ? { retryAtMs: clock.wallMs() + link.untilMs - clock.monotonicMs() } : {}),
       lagEvents: sum.lag,
-      lagMs: sum.lag === 0 ? 0 : this.#oldestAgeMs(),
+      lagMs: Math.max(0, this.#oldest.ageMs()),
       eventsPerSecond,
-      etaSeconds: eta,
+      etaSeconds: etaSeconds(sum.lag, drained?.settled ?? 0, drained?.ingest ?? 0, batch.lingerMs),
       deliveredEvents: sum.delivered,
       filteredEvents: sum.filtered,
       deadLetters: this.#deadLetters.count,
       lostEvents: sum.lost,
     };
-  }
-
-  #oldestAgeMs(): number {
-    const oldest = this.#pending[0]?.run.events[0];
-    if (!oldest) return 0;
-    const { clock } = this.#options;
-    const ageMs =
-      oldest.bootId === clock.bootId
-        ? clock.monotonicMs() - oldest.monotonicMs
-        : clock.wallMs() - oldest.receivedMs;
-    return Math.max(0, ageMs);
   }
 
   async #run(): Promise<void> {
@@ -177,8 +180,7 @@ export class Forwarder {
         if (await this.#hasNext()) this.#step({ input: 'batch' });
         return;
       case 'sending':
-        await this.#sendNext();
-        this.#step({ input: 'settled' });
+        this.#settledSome(await this.#sendNext());
         return;
       case 'backoff':
       case 'halted':
@@ -190,7 +192,7 @@ export class Forwarder {
   }
 
   async #connect(): Promise<void> {
-    const { instance } = await this.#options.sink.connect(this.#stop.signal);
+    const instance = await this.#instance();
     this.#checkedMs = this.#options.clock.monotonicMs();
     if (!this.#settlement.seen(instance)) return;
     this.#options.logger.warn(
@@ -202,11 +204,30 @@ export class Forwarder {
     this.#batchers = this.#newBatchers();
   }
 
+  /** Connects, and answers which instance of the far side there is. */
+  async #instance(): Promise<string | undefined> {
+    const connecting = new AbortController();
+    const stop = () => connecting.abort(this.#stop.signal.reason);
+    const timer = setTimeout(
+      () => connecting.abort(new HubError('SINK_TIMEOUT', 'connecting took too long')),
+      CONNECT_TIMEOUT_MS,
+    );
+    this.#stop.signal.addEventListener('abort', stop);
+    try {
+      return (await this.#options.sink.connect(connecting.signal)).instance;
+    } finally {
+      clearTimeout(timer);
+      this.#stop.signal.removeEventListener('abort', stop);
+    }
+  }
+
   async #wait(untilMs: number): Promise<void> {
     const { host, recovery, clock } = this.#options;
     const timer = new Wakeup();
     const wake = () => timer.wake();
-    const leave = host && this.#link.state === 'backoff' ? recovery.wait(host, wake) : undefined;
+    // who was asked to wait waits, whatever the same host says to others
+    const early = host && this.#link.state === 'backoff' && this.#link.reconnect;
+    const leave = early ? recovery.wait(host, wake) : undefined;
     this.#stop.signal.addEventListener('abort', wake);
     await timer.wait(Math.max(0, untilMs - clock.monotonicMs()));
     this.#stop.signal.removeEventListener('abort', wake);
@@ -245,9 +266,20 @@ export class Forwarder {
     const run = await this.#batchers.get(lane)?.next(from);
     if (!run) return undefined;
     if (!run.full) return fresh(run);
-    const encoded = this.#options.sink.encode(run);
+    const encoded = this.#encode(run);
     encoded.catch(() => undefined); // awaited when its turn comes
     return { ...fresh(run), encoded };
+  }
+
+  /** An event that cannot be encoded is poison like one that the far side refuses. */
+  async #encode(batch: Batch): Promise<unknown> {
+    try {
+      return await this.#options.sink.encode(batch);
+    } catch (error) {
+      if (error instanceof HubError) throw error;
+      const message = `cannot be encoded: ${describeError(error)}`;
+      throw new HubError('SINK_REJECTED', message, { cause: error });
+    }
   }
 
   /** Lets a small batch grow, for as long as its oldest event may wait. */
@@ -271,19 +303,32 @@ export class Forwarder {
     return tail > this.#settlement.cursor('alarm').offset;
   }
 
-  async #sendNext(): Promise<void> {
+  /** True when the far side took something. */
+  async #sendNext(): Promise<boolean> {
     const prepared = this.#pending[0];
-    if (!prepared) return;
+    if (!prepared) return false;
     const { run } = prepared;
+    this.#oldest.sending(run);
     if (run.full && this.#pending.length === 1 && !this.#ahead.has(run.lane)) {
-      this.#ahead.set(run.lane, this.#prepare(run.lane, run.to));
+      const ahead = this.#prepare(run.lane, run.to);
+      ahead.catch(() => undefined); // awaited when its turn comes
+      this.#ahead.set(run.lane, ahead);
     }
     if (prepared.rest.length > 0) {
       const delivery = await this.#send(prepared);
-      if (!delivery) return; // halved
-      if (!this.#noteAnswers(prepared, delivery)) return;
+      if (!delivery) return false; // halved
+      this.#noteAnswers(prepared, delivery);
     }
     await this.#settle(prepared);
+    return run.events.length > prepared.refused.size;
+  }
+
+  #settledSome(taken: boolean): void {
+    const { host, recovery } = this.#options;
+    const recovered = taken && this.#link.failures > 0;
+    this.#step({ input: 'settled', taken });
+    if (taken) this.#trouble = undefined;
+    if (recovered && host) recovery.reached(host);
   }
 
   /** Undefined when the far side refused the batch as a whole and it was cut in two. */
@@ -291,46 +336,32 @@ export class Forwarder {
     const { sink, clock, answered } = this.#options;
     const batch = { lane: prepared.run.lane, events: prepared.rest };
     try {
-      prepared.encoded ??= sink.encode(batch);
-      const encoded = await prepared.encoded.catch(unencodable);
+      prepared.encoded ??= this.#encode(batch);
+      const encoded = await prepared.encoded.catch((error) => {
+        delete prepared.encoded; // may have failed for a reason that passes
+        throw error;
+      });
       const startedMs = clock.monotonicMs();
       const delivery = await sink.send(encoded, this.#stop.signal);
       answered((clock.monotonicMs() - startedMs) / 1000);
-      this.#reached();
       return delivery;
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'SINK_REJECTED') throw error;
-      this.#reached();
-      if (batch.events.length === 1) return { rejected: [{ index: 0, reason: error.message }], retry: [] };
-      this.#halve(prepared);
+      if (batch.events.length === 1) {
+        return { rejected: [{ index: 0, reason: error.message }], retry: [] };
+      }
+      // a poison event is found by halving: the half without it is delivered
+      this.#pending.splice(0, 1, ...halved(prepared));
       return undefined;
     }
   }
 
-  /** A poison event is found by halving: the half without it is delivered. */
-  #halve(prepared: Prepared): void {
-    const { run, rest } = prepared;
-    const middle = rest[Math.ceil(rest.length / 2)];
-    if (!middle) return;
-    const [first, second] = split(run, middle.offset);
-    const keep = (half: Run): Prepared => {
-      const inside = ({ offset }: HubEvent) => offset >= half.from && offset < half.to;
-      return {
-        run: half,
-        attempts: prepared.attempts,
-        rest: rest.filter(inside),
-        deadLetters: prepared.deadLetters.filter(({ event }) => inside(event)),
-      };
-    };
-    this.#pending.splice(0, 1, keep(first), keep(second));
-  }
-
-  /** Sorts the answers. False when a part has to be sent again. */
-  #noteAnswers(prepared: Prepared, { rejected, retry }: Delivery): boolean {
-    const { rest, attempts, deadLetters } = prepared;
+  /** Sorts the answers. Throws when a part has to be sent again. */
+  #noteAnswers(prepared: Prepared, { rejected, retry }: Delivery): void {
+    const { rest, attempts, refused } = prepared;
     for (const { index, reason } of rejected) {
       const event = rest[index];
-      if (event) deadLetters.push({ event, reason });
+      if (event) refused.set(event.offset, { event, reason });
     }
     const again: HubEvent[] = [];
     for (const index of retry) {
@@ -339,64 +370,77 @@ export class Forwarder {
       const tries = (attempts.get(event.offset) ?? 0) + 1;
       attempts.set(event.offset, tries);
       if (tries < this.#options.retry.attemptsMax) again.push(event);
-      else deadLetters.push({ event, reason: `not taken in ${tries} attempts` });
+      else refused.set(event.offset, { event, reason: `not taken in ${tries} attempts` });
     }
-    if (again.length === 0) return true;
-    this.#pending[0] = { run: prepared.run, attempts, deadLetters, rest: again };
+    if (again.length === 0) return;
+    this.#pending[0] = { run: prepared.run, attempts, refused, rest: again };
     throw new HubError('SINK_THROTTLED', `the far side took a part; ${again.length} events again`);
   }
 
-  async #settle({ run, deadLetters, rest }: Prepared): Promise<void> {
-    this.#refuseTooManyRejections(run.events.length, deadLetters.length);
+  async #settle(prepared: Prepared): Promise<void> {
+    const { run } = prepared;
+    const refused = [...prepared.refused.values()].sort((a, b) => a.event.offset - b.event.offset);
+    this.#haltAtTooMany(prepared, refused);
+    this.#warnOfGone(run, refused);
     const rejectedMs = this.#options.clock.wallMs();
-    const operations = deadLetters.map(({ event, reason }) => {
-      this.#options.logger.warn(
-        { topic: event.topic, offset: event.offset, reason },
-        'event refused by the far side: kept as a dead letter',
-      );
-      return this.#deadLetters.add(event, reason, rejectedMs);
-    });
-    await this.#settlement.settle(run, operations);
-    if (run.lost > 0) {
-      const { lane, lost } = run;
-      this.#options.logger.error({ lane, lost }, 'events were gone before this sink had them');
-    }
-    if (rest.length > deadLetters.length) this.#rejectionsInARow = 0;
-    this.#counters.delivered += run.events.length - deadLetters.length;
+    const deadLetters = refused.map(({ event, reason }) =>
+      this.#deadLetters.add(event, reason, rejectedMs),
+    );
+    this.#pending.shift(); // from here on the cursor has moved, whatever happens
+    await this.#settlement.settle(run, deadLetters);
+    this.#oldest.settled(run);
+    const delivered = run.events.length - refused.length;
+    this.#rejectionsInARow = delivered > 0 ? 0 : this.#rejectionsInARow + refused.length;
+    this.#counters.delivered += delivered;
     this.#counters.filtered += run.filtered;
-    this.#counters.lost += run.lost;
+    this.#counters.dropped += run.dropped;
+    this.#counters.corrupt += run.corrupt;
     this.#rate.add(run.to - run.from);
-    this.#pending.shift();
   }
 
-  #refuseTooManyRejections(events: number, rejected: number): void {
-    if (rejected === 0) return;
-    if (rejected === events) this.#rejectionsInARow += rejected;
-    if (this.#deadLetters.count + rejected > DEAD_LETTERS_MAX) {
-      throw new HubError('SINK_REFUSED', `${DEAD_LETTERS_MAX} dead letters wait for a decision`);
-    }
-    if (this.#rejectionsInARow > REJECTIONS_IN_A_ROW_MAX) {
-      throw new HubError(
-        'SINK_REFUSED',
-        `the far side refused ${REJECTIONS_IN_A_ROW_MAX} events in a row: is it the right one?`,
+  #warnOfGone({ lane, dropped, corrupt }: Run, refused: readonly Refused[]): void {
+    const { logger } = this.#options;
+    const [first] = refused;
+    if (first) {
+      const { topic, offset } = first.event;
+      logger.warn(
+        { lane, topic, offset, reason: first.reason, events: refused.length },
+        'refused by the far side: kept as dead letters, the first of them is named',
       );
     }
+    if (dropped + corrupt > 0) {
+      logger.error({ lane, dropped, corrupt }, 'events were gone before this sink had them');
+    }
   }
 
-  #reached(): void {
-    const { host, recovery } = this.#options;
-    if (host) recovery.reached(host);
+  /**
+   * Throws when so many refusals need a person. What was refused is then asked again at every try,
+   * so that mending the far side is enough.
+   */
+  #haltAtTooMany(prepared: Prepared, refused: readonly Refused[]): void {
+    if (refused.length === 0) return;
+    const events = refused.map(({ event }) => event);
+    const noRoom = !this.#deadLetters.hasRoomFor(events);
+    const allRefused = refused.length === prepared.run.events.length;
+    const inARow = allRefused ? this.#rejectionsInARow + refused.length : 0;
+    if (!noRoom && inARow <= REJECTIONS_IN_A_ROW_MAX) return;
+    this.#pending[0] = { ...fresh(prepared.run), rest: events };
+    throw new HubError(
+      'SINK_REFUSED',
+      noRoom
+        ? `${this.#deadLetters.count} dead letters wait for a decision: there is room for no more`
+        : `the far side refused ${inARow} events in a row: is it the right one?`,
+    );
   }
 
   #failed(error: unknown): void {
-    const before = this.#link.state;
-    this.#counters.retries++;
+    if (this.#link.state === 'sending') this.#counters.retries++;
+    this.#trouble = describeError(error);
     this.#step({ input: 'failed', error });
     const { state } = this.#link;
-    if (state === before) return;
     const seconds = 'untilMs' in this.#link ? this.#secondsUntil(this.#link.untilMs) : 0;
     this.#options.logger.warn(
-      { state, retryInSeconds: seconds, error: describeError(error) },
+      { state, retryInSeconds: seconds, error: this.#trouble },
       'the sink does not take events: they stay in the log',
     );
   }
@@ -418,23 +462,22 @@ export class Forwarder {
   }
 }
 
-/** Without news from the log, look again: a wake-up that was missed costs this much. */
-const IDLE_CHECK_MS = 1_000;
-
-function fresh(run: Run): Prepared {
-  return { run, deadLetters: [], attempts: new Map(), rest: run.events };
+/** Runs `work` and hands its failure on, also one that comes before the first await. */
+async function settled(work: () => Promise<void>, failed: (error: unknown) => void): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    failed(error);
+  }
 }
 
-function split(run: Run, at: number): [Run, Run] {
-  const before = run.events.filter(({ offset }) => offset < at);
-  const after = run.events.filter(({ offset }) => offset >= at);
-  const first = { ...run, events: before, to: at, filtered: at - run.from - run.lost - before.length };
-  const second = { ...run, events: after, from: at, lost: 0, filtered: run.to - at - after.length };
-  return [first, second];
-}
-
-/** An event that cannot be encoded is poison like one that the far side refuses. */
-function unencodable(error: unknown): never {
-  if (error instanceof HubError) throw error;
-  throw new HubError('SINK_REJECTED', `cannot be encoded: ${describeError(error)}`, { cause: error });
+/** Whether `work` ends in time. What does not is left to itself. */
+async function endsWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  const inTime = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return inTime;
 }

@@ -1,10 +1,11 @@
 /**
- * The state of the link to a far side, as one pure machine: `next(link, input)`. Time and chance come
- * in from outside; the forwarder does what the state says, and health, metrics and console show it.
+ * The state of the link to a far side, as one pure machine: `next(link, input)`. Time and chance
+ * come in from outside; the forwarder does what the state says, and health, metrics and console
+ * show it.
  */
 import { describeError, type ErrorCode, HubError } from '../core/errors.ts';
 
-/** `failures` counts in a row; what the far side takes sets it back to 0. */
+/** `failures` counts in a row; only what the far side takes sets it back to 0. */
 export type Link =
   | { readonly state: 'connecting' | 'reading' | 'sending'; readonly failures: number }
   | {
@@ -26,7 +27,10 @@ export type Link =
 export type LinkInput =
   | { readonly input: 'connected' }
   | { readonly input: 'batch' }
-  | { readonly input: 'settled' }
+  /**
+   * `taken`: the far side took something. Nothing was asked of it for a run that is all filtered.
+   */
+  | { readonly input: 'settled'; readonly taken: boolean }
   | { readonly input: 'failed'; readonly error: unknown }
   | { readonly input: 'waited' }
   | { readonly input: 'stop' };
@@ -55,7 +59,7 @@ export function nextLink(link: Link, input: LinkInput, around: Surroundings): Li
     case 'batch':
       return { state: 'sending', failures };
     case 'settled':
-      return { state: 'reading', failures: 0 };
+      return { state: 'reading', failures: input.taken ? 0 : failures };
     case 'failed':
       return failed(failures + 1, input.error, around);
     case 'waited': {
@@ -74,13 +78,21 @@ function failed(failures: number, error: unknown, around: Surroundings): Link {
     // credentials and names are mended by people: tried slowly, so that mending is enough
     return { state: 'halted', failures, untilMs: around.nowMs + around.retry.delayMaxMs, detail };
   }
-  const asked = error instanceof HubError ? error.retryAfterMs : undefined;
-  const delayMs = asked ?? fullJitterMs(failures, around);
+  const delayMs = askedMs(error, around) ?? fullJitterMs(failures, around);
   const reconnect = code !== 'SINK_THROTTLED';
   return { state: 'backoff', failures, untilMs: around.nowMs + delayMs, detail, reconnect };
 }
 
-/** Doubling, with full jitter: a thousand hubs that lost the same far side do not return at once. */
+/** What the far side asked for. Never 0: "at once" from a far side in trouble would be a storm. */
+function askedMs(error: unknown, { retry }: Surroundings): number | undefined {
+  const asked = error instanceof HubError ? error.retryAfterMs : undefined;
+  if (asked === undefined || !Number.isFinite(asked)) return undefined;
+  return Math.max(asked, retry.delayMinMs / 2);
+}
+
+/**
+ * Doubling, with full jitter: a thousand hubs that lost the same far side do not return at once.
+ */
 function fullJitterMs(failures: number, { random, retry }: Surroundings): number {
   const ceiling = Math.min(retry.delayMaxMs, retry.delayMinMs * 2 ** Math.min(failures - 1, 30));
   return Math.max(retry.delayMinMs / 2, ceiling * random);

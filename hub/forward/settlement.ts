@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import type { Clock } from '../core/clock.ts';
 import { LANES, type Lane } from '../core/event.ts';
 import type { CursorCounts, CursorState } from '../log/cursors.ts';
@@ -7,6 +8,10 @@ import type { Run } from './batcher.ts';
 
 /** Rewind points kept within a confirm window: how finely it is divided. */
 const MARKS_PER_WINDOW = 60;
+/**
+ * While nobody asks for the instance, as in a long drain, marks wait; this many are two windows.
+ */
+const MARKS_MAX = 2 * MARKS_PER_WINDOW;
 
 /** Where all lanes stood at a time. */
 interface Mark {
@@ -15,9 +20,9 @@ interface Mark {
 }
 
 /**
- * The cursors of one sink. With a confirm window (a far side that acknowledges before it is durable)
- * a position counts as confirmed when the same instance of the far side is still alive a window
- * later; when the instance has changed, the cursors go back to the last confirmed position.
+ * The cursors of one sink. With a confirm window (a far side that acknowledges before it is
+ * durable) a position counts as confirmed when the same instance of the far side is still alive a
+ * window later; when the instance has changed, the cursors go back to the last confirmed position.
  */
 export class Settlement {
   readonly #log: DurableLog;
@@ -39,23 +44,26 @@ export class Settlement {
   }
 
   /**
-   * Settles a run: all its events are delivered, but for `deadLetters`. With dead letters it resolves
-   * when they and the cursor are durable, in one write.
+   * Settles a run: all its events are delivered, but for `deadLetters`. With dead letters it
+   * resolves when they and the cursor are durable, in one write.
    */
   async settle(run: Run, deadLetters: readonly WriteOperation[]): Promise<void> {
     const before = this.cursor(run.lane);
+    assert.equal(run.from, before.offset, 'runs are settled in order');
     const counts: CursorCounts = {
       offset: run.to,
-      delivered: before.delivered + (run.to - run.from - run.filtered - run.lost - deadLetters.length),
+      delivered: before.delivered + run.events.length - deadLetters.length,
       filtered: before.filtered + run.filtered,
       deadLettered: before.deadLettered + deadLetters.length,
-      lost: before.lost + run.lost,
+      lost: before.lost + run.dropped + run.corrupt,
     };
     const confirmed = this.#windowMs > 0 ? before.confirmed : counts;
+    // any write from here on carries the cursor along, and with it what was deferred
+    this.#log.defer(deadLetters);
     this.#log.settled(this.#sink, run.lane, { ...before, ...counts, confirmed });
     if (this.#windowMs > 0) this.#markSometimes();
     if (deadLetters.length === 0) return;
-    const operations = [...deadLetters, this.#log.cursors.operation(this.#sink, run.lane)];
+    const operations = [this.#log.cursors.operation(this.#sink, run.lane)];
     await new Promise<void>((resolve, reject) => {
       this.#log.write(operations, (error) => (error ? reject(error) : resolve()));
     });
@@ -68,13 +76,15 @@ export class Settlement {
 
   /** Takes note of the instance that is alive now. True when the cursors went back. */
   seen(instance: string | undefined): boolean {
-    if (this.#windowMs === 0 || instance === undefined) return false;
+    if (this.#windowMs === 0) return false;
     const known = LANES.map((lane) => this.cursor(lane).instance).find((id) => id !== undefined);
-    if (known !== undefined && known !== instance) {
+    if (known !== undefined && instance !== undefined && known !== instance) {
       this.#rewind(instance);
       return true;
     }
-    if (known === undefined) this.#each((state) => ({ ...state, instance }));
+    if (known === undefined && instance !== undefined) {
+      this.#each((state) => ({ ...state, instance }));
+    }
     this.#confirm();
     return false;
   }
@@ -86,7 +96,10 @@ export class Settlement {
     if (!mark) return;
     this.#marks = this.#marks.slice(index + 1);
     if (this.#marks.length === 0) this.#marks = [this.#mark()];
-    this.#each((state, lane) => ({ ...state, confirmed: mark.counts.get(lane) ?? state.confirmed }));
+    this.#each((state, lane) => ({
+      ...state,
+      confirmed: mark.counts.get(lane) ?? state.confirmed,
+    }));
   }
 
   #rewind(instance: string): void {
@@ -103,7 +116,9 @@ export class Settlement {
   #markSometimes(): void {
     const last = this.#marks.at(-1);
     const dueMs = (last?.atMs ?? 0) + this.#windowMs / MARKS_PER_WINDOW;
-    if (this.#clock.monotonicMs() >= dueMs) this.#marks.push(this.#mark());
+    if (this.#clock.monotonicMs() < dueMs) return;
+    this.#marks.push(this.#mark());
+    if (this.#marks.length > MARKS_MAX) this.#marks.splice(1, 1); // the oldest is confirmed next
   }
 
   #mark(): Mark {
@@ -116,4 +131,3 @@ export class Settlement {
     return { atMs: this.#clock.monotonicMs(), counts };
   }
 }
-

@@ -31,9 +31,10 @@ const PAIRS_MAX = 10_000;
 /** 4 Hz: faster than that nobody reads numbers. */
 const PUBLISH_INTERVAL_MS = 250;
 /**
- * Pause while the log commits: with slices of 4 ms the view then takes at most a sixth of a core.
+ * Pause while the log commits: with slices of 4 ms the view then takes a twentieth of a core, and
+ * what is shown is still at most a tenth of a second old.
  */
-const BUSY_PAUSE_MS = 20;
+const BUSY_PAUSE_MS = 80;
 /** About 1 s of a fast intake. Further behind, the view would show the past. */
 const BEHIND_EVENTS_MAX = 50_000;
 /** So far behind, even reading block by block does not keep up: events are passed over unread. */

@@ -5,7 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 const WAIT_MS_MAX = 15_000;
 const LOOK_EVERY_MS = 10;
 
-/** Resolves when `condition` holds; rejects, naming `what`, when it does not become true in time. */
+/**
+ * Resolves when `condition` holds; rejects, naming `what`, when it does not become true in time.
+ */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,

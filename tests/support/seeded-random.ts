@@ -1,0 +1,16 @@
+/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** HOLDFAST_SEED repeats a run; without it every run is another one. Tell the reader which. */
+export function chooseSeed(): number {
+  const given = process.env['HOLDFAST_SEED'];
+  return given ? Number(given) : Math.floor(Math.random() * 2 ** 31);
+}
