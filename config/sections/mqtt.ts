@@ -39,7 +39,7 @@ const limits = z.strictObject({
   topic_levels_max: z
     .int()
     .min(1)
-    .max(128)
+    .max(100)
     .default(16)
     .describe('Levels of a topic or a filter. Matching costs time for every level.'),
   topic_bytes_max: z
@@ -51,7 +51,7 @@ const limits = z.strictObject({
   session_queue_events_max: z
     .int()
     .min(1)
-    .max(1_000_000)
+    .max(60_000)
     .default(1000)
     .describe(
       'Messages kept for one subscriber that is away; the newest are dropped and counted when ' +

@@ -44,8 +44,12 @@ export class BridgeRunner {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    const timeout = new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise((resolve) => {
+      timer = setTimeout(resolve, STOP_TIMEOUT_MS);
+    });
     await Promise.race([this.#running, timeout]);
+    clearTimeout(timer);
     this.#state = 'stopped';
   }
 
@@ -96,10 +100,14 @@ export class BridgeRunner {
 
   async #sleep(delayMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, delayMs);
-      this.#stop.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), {
-        once: true,
-      });
+      const { signal } = this.#stop;
+      const wake = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', wake); // else each pause leaves a listener behind
+        resolve();
+      };
+      const timer = setTimeout(wake, delayMs);
+      signal.addEventListener('abort', wake, { once: true });
     });
   }
 }

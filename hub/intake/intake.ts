@@ -5,7 +5,7 @@ import { REMEMBERED_TOPIC_CHARS_MAX, REMEMBERED_TOPICS_MAX, topicMatcher } from 
 import type { DurableLog } from '../log/durable-log.ts';
 import type { WriteOperation } from '../log/storage.ts';
 
-/** Bytes waiting for the card from which on also QoS 0 is slowed, though nobody awaits its answer. */
+/** Bytes waiting for the card from which on publishers are held up, whatever their QoS. */
 const CONGESTED_BYTES = 2 * 1024 * 1024;
 
 export interface LaneFilters {

@@ -11,7 +11,7 @@
 import assert from 'node:assert';
 import type { Clock } from '../core/clock.ts';
 import { EVENT_KINDS, type HubEvent, type Message } from '../core/event.ts';
-import type { BlockHeader } from './block-format.ts';
+import { type BlockHeader, EVENTS_MAX } from './block-format.ts';
 import type { Block } from './log.ts';
 
 /** Where a varint of 32 bits ends at the latest, and the two fixed bytes of a record. */
@@ -32,7 +32,10 @@ function writeVarint(buffer: Buffer, position: number, value: number): number {
   return at;
 }
 
-/** Gathers records until the block is sealed. Copies payloads: the caller's buffer is free again. */
+/**
+ * Gathers records until the block is sealed. Copies payloads: the caller's buffer is free
+ * again.
+ */
 export class BlockBuilder {
   readonly #topics = new Map<string, number>();
   readonly #sources = new Map<string, number>();
@@ -41,15 +44,21 @@ export class BlockBuilder {
   #count = 0;
   #firstReceivedMs = 0;
   #firstMonotonicMs = 0;
+  #clockSynced = false;
+  #nameBytes = 0;
   #lastDeltaMs = 0;
 
   get count(): number {
     return this.#count;
   }
 
-  /** Bytes of the records so far. */
+  /** Bytes of the body so far, within a few. */
   get bytes(): number {
-    return this.#used;
+    return this.#used + this.#nameBytes;
+  }
+
+  get clockSynced(): boolean {
+    return this.#clockSynced;
   }
 
   get firstReceivedMs(): number {
@@ -64,9 +73,10 @@ export class BlockBuilder {
     return this.#firstReceivedMs + this.#lastDeltaMs;
   }
 
-  /** Whether one more message surely fits the indices of topics and sources. */
+  /** Whether one more message might not fit the count or the indices of topics and sources. */
   get full(): boolean {
-    return this.#topics.size >= TOPICS_MAX || this.#sources.size >= SOURCES_MAX;
+    const names = this.#topics.size >= TOPICS_MAX || this.#sources.size >= SOURCES_MAX;
+    return names || this.#count >= EVENTS_MAX;
   }
 
   add(message: Message, clock: Clock): void {
@@ -74,14 +84,15 @@ export class BlockBuilder {
     if (this.#count === 0) {
       this.#firstReceivedMs = clock.wallMs();
       this.#firstMonotonicMs = monotonicMs;
+      this.#clockSynced = clock.synced();
     }
     const { payload } = message;
     const delta = Math.max(0, Math.round(monotonicMs - this.#firstMonotonicMs));
     this.#reserve(RECORD_OVERHEAD_BYTES + payload.length);
     const records = this.#records;
-    let at = writeVarint(records, this.#used, indexOf(this.#topics, message.topic));
+    let at = writeVarint(records, this.#used, this.#indexOf(this.#topics, message.topic));
     records[at++] = EVENT_KINDS.indexOf(message.kind ?? 'message');
-    records[at++] = indexOf(this.#sources, message.source);
+    records[at++] = this.#indexOf(this.#sources, message.source);
     at = writeVarint(records, at, delta);
     at = writeVarint(records, at, payload.length);
     at += payload.copy(records, at);
@@ -109,21 +120,22 @@ export class BlockBuilder {
     return Buffer.concat(parts);
   }
 
+  #indexOf(names: Map<string, number>, name: string): number {
+    let index = names.get(name);
+    if (index === undefined) {
+      index = names.size;
+      names.set(name, index);
+      this.#nameBytes += Buffer.byteLength(name);
+    }
+    return index;
+  }
+
   #reserve(bytes: number): void {
     if (this.#used + bytes <= this.#records.length) return;
     const larger = Buffer.allocUnsafe(Math.max(this.#records.length * 2, this.#used + bytes));
     this.#records.copy(larger, 0, 0, this.#used);
     this.#records = larger;
   }
-}
-
-function indexOf(names: Map<string, number>, name: string): number {
-  let index = names.get(name);
-  if (index === undefined) {
-    index = names.size;
-    names.set(name, index);
-  }
-  return index;
 }
 
 /** Reads varints and bytes one after another; `at` is where the next one starts. */
@@ -156,7 +168,10 @@ class Cursor {
   }
 }
 
-/** Numbers kept for a record: topic index, kind and source, delta, payload start, payload length. */
+/**
+ * Numbers kept for a record: topic index, kind and source, delta, payload start, payload
+ * length.
+ */
 const FIELDS = 5;
 
 /** A block read back. The records' places are found once; events are made when asked for. */

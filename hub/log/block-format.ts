@@ -11,7 +11,8 @@
  *   0  4  "HFB" and the format version
  *   4  4  CRC-32 of bytes 8..end
  *   8  4  number of events
- *  12  1  lane    13 1  encoding (0 plain, 1 deflate-raw)    14 2  flags, 0
+ *  12  1  lane    13 1  encoding (0 plain, 1 deflate-raw)
+ *  14  2  flags: 1 the wall clock was synchronised
  *  16  8  first offset
  *  24  8  wall clock of the first event (float64, ms since 1970)
  *  32  8  monotonic clock of the first event (float64, ms)
@@ -33,13 +34,19 @@ export const HEADER_BYTES = 64;
 const MAGIC = Buffer.from([0x48, 0x46, 0x42, FORMAT_VERSION]);
 const ENCODING_PLAIN = 0;
 const ENCODING_DEFLATE = 1;
+const FLAG_CLOCK_SYNCED = 1;
 
 /** Smaller bodies do not shrink enough to pay for the call. */
 const COMPRESS_MIN_BYTES = 512;
 /** From here on the thread pool is used: about 0.1 ms of work on a PC, 1 ms on a Pi. */
 const OFF_THREAD_MIN_BYTES = 16 * 1024;
-/** No block is larger: protects a reader from a length that is damaged but passes as a number. */
-export const BODY_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * No block is larger: a gathered group of 1 MiB and the largest message that MQTT knows, 256
+ * MiB.
+ */
+const BODY_BYTES_MAX = 260 * 1024 * 1024;
+/** No block has more events: a tail that is lost with its block is set so far beyond it. */
+export const EVENTS_MAX = 0x1_0000;
 
 const deflateOffThread = promisify(deflateRaw);
 const inflateOffThread = promisify(inflateRaw);
@@ -51,6 +58,8 @@ export interface BlockHeader {
   readonly firstReceivedMs: number;
   readonly lastReceivedMs: number;
   readonly firstMonotonicMs: number;
+  /** Whether something kept the wall clock synchronised when the first event came. */
+  readonly clockSynced: boolean;
   readonly bootId: string;
   readonly bytesBefore: number;
   readonly storedBytes: number;
@@ -79,7 +88,7 @@ export async function sealBlock(
   block.writeUInt32LE(facts.count, 8);
   block[12] = LANES.indexOf(facts.lane);
   block[13] = encoding;
-  block.writeUInt16LE(0, 14);
+  block.writeUInt16LE(facts.clockSynced ? FLAG_CLOCK_SYNCED : 0, 14);
   block.writeDoubleLE(facts.firstReceivedMs, 24);
   block.writeDoubleLE(facts.firstMonotonicMs, 32);
   block.write(facts.bootId.padEnd(16, '0').slice(0, 16), 40, 'hex');
@@ -120,6 +129,7 @@ export function readHeader(lane: Lane, offset: number, block: Buffer): BlockHead
     firstReceivedMs,
     lastReceivedMs: firstReceivedMs + block.readUInt32LE(60),
     firstMonotonicMs: block.readDoubleLE(32),
+    clockSynced: (block.readUInt16LE(14) & FLAG_CLOCK_SYNCED) !== 0,
     bootId: block.toString('hex', 40, 48),
     bytesBefore: Number(block.readBigUInt64LE(48)),
     storedBytes: block.length,

@@ -1,18 +1,19 @@
 import { LANES, type Lane } from '../core/event.ts';
 import { cursorKey } from './keys.ts';
+import { openRecord, sealRecord } from './record.ts';
 import type { Storage, WriteOperation } from './storage.ts';
 
 /**
  * What a sink has settled in a lane.
  *
- * Invariant, per sink and lane: `offset - start = delivered + filtered + deadLettered + lost`, where
- * `start` is where the sink began. Nothing leaves the hub without being in one of the four.
+ * Invariant, per sink and lane: `offset - start = delivered + filtered + deadLettered + lost`,
+ * where `start` is where the sink began. Nothing leaves the hub without being in one of the four.
  */
 export interface CursorState extends CursorCounts {
   readonly start: number;
   /**
-   * Where the far side is known to have made everything durable: below it the log may trim, and to it
-   * the cursor goes back when the far side forgot. Equal to the cursor unless the sink has a
+   * Where the far side is known to have made everything durable: below it the log may trim, and to
+   * it the cursor goes back when the far side forgot. Equal to the cursor unless the sink has a
    * confirm window.
    */
   readonly confirmed: CursorCounts;
@@ -42,18 +43,22 @@ export class Cursors {
   readonly #states = new Map<string, Map<Lane, CursorState>>();
   readonly #changed = new Map<string, Set<Lane>>();
 
-  /** Reads the cursors of `sink`; `fallback` makes one for a lane in which it has none. */
+  /**
+   * Reads the cursors of `sink`; `fallback` makes one for a lane in which it has none, or only a
+   * `damaged` one.
+   */
   async load(
     storage: Storage,
     sink: string,
-    fallback: (lane: Lane) => CursorState,
+    fallback: (lane: Lane, damaged: boolean) => CursorState,
   ): Promise<void> {
     const lanes = new Map<Lane, CursorState>();
     this.#states.set(sink, lanes);
     for (const lane of LANES) {
       const saved = await storage.get(cursorKey(sink, lane));
-      lanes.set(lane, saved ? JSON.parse(saved.toString()) : fallback(lane));
-      if (!saved) this.#mark(sink, lane);
+      const state = openRecord<CursorState>(saved);
+      lanes.set(lane, state ?? fallback(lane, saved !== undefined));
+      if (!state) this.#mark(sink, lane);
     }
   }
 
@@ -77,6 +82,13 @@ export class Cursors {
     return floor;
   }
 
+  /** The offset up to which some sink has seen the lane. */
+  seen(lane: Lane): number {
+    let seen = 0;
+    for (const lanes of this.#states.values()) seen = Math.max(seen, lanes.get(lane)?.offset ?? 0);
+    return seen;
+  }
+
   get hasChanges(): boolean {
     return this.#changed.size > 0;
   }
@@ -92,8 +104,7 @@ export class Cursors {
   }
 
   operation(sink: string, lane: Lane): WriteOperation {
-    const value = Buffer.from(JSON.stringify(this.get(sink, lane)));
-    return { type: 'put', key: cursorKey(sink, lane), value };
+    return { type: 'put', key: cursorKey(sink, lane), value: sealRecord(this.get(sink, lane)) };
   }
 
   #mark(sink: string, lane: Lane): void {

@@ -4,18 +4,19 @@
  * Invariants:
  * - what `append` acknowledged is on stable storage (or, with `interval`, within its loss window);
  * - offsets of a lane are contiguous and never used twice;
- * - nothing is trimmed that a sink has not settled, except by `drop_oldest`, which counts it as lost;
+ * - nothing is trimmed that a sink has not settled, except by `drop_oldest`, which counts it as
+ *   lost;
  * - accepted = sum of the lanes' tails; what was lost of it is in the ledger, by lane and reason;
- * - opening does not walk the log: it reads one block and one record a lane, and the cursors.
+ * - opening does not walk the log: it reads two blocks and one record a lane, and the cursors;
+ * - opening does not fail because something in it is damaged: that is set aside, counted, reported.
  */
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import { HubError } from '../core/errors.ts';
+import { describeError, HubError } from '../core/errors.ts';
 import { LANES, type Lane, type Message } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { LogStatus } from '../core/status.ts';
-import { FORMAT_VERSION } from './block-format.ts';
 import { type CursorState, Cursors, cursorAt } from './cursors.ts';
+import { Damage } from './damage.ts';
 import {
   type CommitProfile,
   closedError,
@@ -23,14 +24,15 @@ import {
   type Durability,
   GroupCommit,
 } from './group-commit.ts';
-import { metaKey } from './keys.ts';
+import { loadIdentity } from './identity.ts';
 import { LaneState } from './lane-state.ts';
 import type { EventLog, LaneRange } from './log.ts';
 import { Losses } from './losses.ts';
 import { LogReader } from './reader.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 import type { KeyRange, Storage, WriteOperation } from './storage.ts';
-import { Trimmer } from './trimmer.ts';
+import { GIVING_WAY, Trimmer } from './trimmer.ts';
+import { Writer } from './writer.ts';
 
 /** Cursors, retention and loss reports are looked after this often. */
 const HOUSEKEEPING_INTERVAL_MS = 1_000;
@@ -42,8 +44,6 @@ const FILL_RATE_WINDOW_MS = 120_000;
 const NEARLY_FULL_SHARE = 0.9;
 /** `drop_oldest` begins a little before the end, so that publishers do not wait for it. */
 const DROP_OLDEST_SHARE = 0.98;
-/** Lanes in the order in which they give way when room is needed. */
-const GIVING_WAY: readonly Lane[] = ['bulk', 'normal', 'alarm'];
 
 export interface LogOptions {
   readonly storage: Storage;
@@ -90,20 +90,22 @@ export class DurableLog implements EventLog {
   readonly #reader: LogReader;
   readonly #recent = new RecentBlocks();
   readonly #trimmer: Trimmer;
+  readonly #writer: Writer;
+  readonly #damage: Damage;
   readonly #listeners = new Set<() => void>();
   readonly #fillRate: RateMeter;
   /** Appends that wait for room, in order. Bounded by what clients have in flight. */
   #waiting: Waiting[] = [];
-  /** Bounded by a second of session traffic: housekeeping writes it. */
-  #deferred: WriteOperation[] = [];
   #freeBytes = Number.POSITIVE_INFINITY;
   #full = false;
   #problem: string | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
+  #keepingHouse: Promise<void> | undefined;
   #trimming: Promise<void> | undefined;
+  #trimWanted = false;
   #reportedLossesMs = 0;
   #writtenBytes = 0;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   /** Use `openLog`. */
   constructor(
@@ -121,8 +123,23 @@ export class DurableLog implements EventLog {
     this.#fillRate = new RateMeter(() => options.clock.monotonicMs(), FILL_RATE_WINDOW_MS);
     const { storage, clock, observer } = options;
     const riders = () => this.#takeRiders();
-    this.#commits = new GroupCommit({
+    const writer = new Writer({
       storage,
+      trouble: (problem) => {
+        this.#problem = problem;
+        observer?.trouble?.(problem);
+      },
+    });
+    this.#writer = writer;
+    this.#damage = new Damage({
+      storage,
+      writer,
+      losses,
+      riders,
+      found: (lane, offset, problem) => observer?.damaged?.(lane, offset, problem),
+    });
+    this.#commits = new GroupCommit({
+      writer,
       lanes,
       clock,
       profile: options.profile,
@@ -139,32 +156,43 @@ export class DurableLog implements EventLog {
         if (this.#fuller(NEARLY_FULL_SHARE)) this.#trimNow();
         if (blocks.length > 0) for (const listener of this.#listeners) listener();
       },
-      trouble: (problem) => {
-        this.#problem = problem;
-        observer?.trouble?.(problem);
-      },
     });
     this.#reader = new LogReader({
       storage,
       recent: this.#recent,
-      damaged: (lane, offset, problem) => observer?.damaged?.(lane, offset, problem),
+      damaged: (state, offset, problem) => this.#damage.report(state, offset, problem),
     });
     this.#trimmer = new Trimmer({
       storage,
+      writer,
       cursors,
       clock,
       ageMaxMs: options.ageMaxMs,
-      nearlyFull: () => this.#fuller(NEARLY_FULL_SHARE),
-      mustDrop: () => options.whenFull === 'drop_oldest' && this.#fuller(DROP_OLDEST_SHARE),
+      nearlyFull: (freed) => this.#fuller(NEARLY_FULL_SHARE, freed),
+      mustDrop: (freed) => {
+        return options.whenFull === 'drop_oldest' && this.#fuller(DROP_OLDEST_SHARE, freed);
+      },
+      damaged: (state, offset) => this.#damage.report(state, offset, 'it cannot be read'),
       lost: (lane, reason, events, first) => losses.record(lane, reason, events, first),
       riders,
     });
   }
 
-  /** Begins looking after cursors, retention and free space. */
-  async start(): Promise<void> {
+  /** Begins looking after cursors, retention and free space. `damaged` are last blocks, by lane. */
+  async start(damaged: ReadonlyMap<Lane, number>): Promise<void> {
+    await this.#damage.load();
+    for (const [lane, offset] of damaged) {
+      this.#damage.report(this.#lane(lane), offset, 'the last block cannot be read');
+    }
     await this.#measureFreeBytes();
-    this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING_INTERVAL_MS);
+    this.#housekeeping = setInterval(() => {
+      this.#keepingHouse ??= this.#keepHouse()
+        .catch((error) => this.#troubled('cannot look after the log', error))
+        .finally(() => {
+          this.#keepingHouse = undefined;
+        });
+    }, HOUSEKEEPING_INTERVAL_MS);
+    this.#housekeeping.unref(); // what waits for an answer keeps the process alive, this does not
   }
 
   append(message: Message, lane: Lane, done: Done, operations?: readonly WriteOperation[]): void {
@@ -174,8 +202,7 @@ export class DurableLog implements EventLog {
       this.#commits.add(message, lane, done, operations);
     } else if (this.#options.whenFull === 'drop_newest') {
       this.losses.record(lane, 'full', 1, null);
-      if (operations) this.#commits.write(operations, done);
-      else done();
+      this.#commits.write(operations ?? [], done); // in its turn, and the count is durable before
     } else {
       this.#waiting.push({ message, lane, done, operations });
       this.#trimNow();
@@ -190,7 +217,7 @@ export class DurableLog implements EventLog {
 
   /** Written with the next commit, or within a second: for state that is harmless to forget. */
   defer(operations: readonly WriteOperation[]): void {
-    this.#deferred.push(...operations);
+    this.#commits.defer(operations);
   }
 
   /** Everything kept under a range of keys, for state that is read at start. */
@@ -244,14 +271,25 @@ export class DurableLog implements EventLog {
     if (this.#waiting.length > 0) this.#trimNow();
   }
 
-  /** Writes what is pending and closes the storage. What waits for room is refused: not acknowledged. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  /**
+   * Writes what is pending and closes the storage. What waits for room is refused: not
+   * acknowledged. So is what is pending when the card does not take it.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#housekeeping);
-    for (const { done } of this.#waiting.splice(0)) done(closedError());
-    await this.#trimming;
+    this.#writer.closing();
+    const waiting = this.#waiting.splice(0);
     await this.#commits.close();
+    for (const { done } of waiting) done(closedError()); // after what was accepted before them
+    await this.#keepingHouse;
+    await this.#trimming;
+    await this.#damage.settled();
+    await this.#writer.idle();
     await this.#options.storage.close();
   }
 
@@ -278,6 +316,10 @@ export class DurableLog implements EventLog {
     };
   }
 
+  get #closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
   #lane(lane: Lane): LaneState {
     const state = this.#lanes.get(lane);
     if (!state) throw new Error(`no lane ${lane}`);
@@ -295,9 +337,14 @@ export class DurableLog implements EventLog {
     this.#full = this.#fuller(1);
   }
 
-  #fuller(share: number): boolean {
+  /**
+   * `freedBytes` are about to be trimmed. Trimmed space counts as free: compacting gives it
+   * back.
+   */
+  #fuller(share: number, freedBytes = 0): boolean {
     const { bytesMax, freeBytesMin } = this.#options;
-    return this.#bytes >= bytesMax * share || this.#freeBytes < freeBytesMin;
+    const free = this.#freeBytes + this.#trimmer.uncompactedBytes + freedBytes;
+    return this.#bytes - freedBytes >= bytesMax * share || free < freeBytesMin;
   }
 
   #oldestAgeMs(): number | null {
@@ -315,28 +362,36 @@ export class DurableLog implements EventLog {
   }
 
   #takeRiders(): WriteOperation[] {
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    return [...deferred, ...this.cursors.takeOperations(), ...this.losses.takeOperations()];
+    return [
+      ...this.#commits.takeDeferred(),
+      ...this.cursors.takeOperations(),
+      ...this.losses.takeOperations(),
+    ];
   }
 
   async #measureFreeBytes(): Promise<void> {
-    this.#freeBytes = await this.#options.freeBytes();
+    try {
+      this.#freeBytes = await this.#options.freeBytes();
+    } catch (error) {
+      this.#troubled('cannot measure the free space', error); // what was measured before counts
+    }
     this.#measure();
+  }
+
+  #troubled(what: string, error: unknown): void {
+    this.#options.observer?.trouble?.(`${what}: ${describeError(error)}`);
   }
 
   async #keepHouse(): Promise<void> {
     await this.#measureFreeBytes();
-    for (const lane of this.#lanes.values()) {
-      await lane.oldest(this.#options.storage).catch(() => undefined); // trim meets it and reports
-    }
+    for (const lane of this.#lanes.values()) await lane.oldest(this.#options.storage);
     if (this.#closed) return;
     this.#reportLosses();
     this.#trimNow();
     // an old cursor costs duplicates, not a loss: without traffic it is written without an fsync
-    const changed = this.cursors.hasChanges || this.#deferred.length > 0;
+    const changed = this.cursors.hasChanges || this.#commits.hasDeferred;
     if (changed && this.#commits.pendingBytes === 0) {
-      await this.#options.storage.write(this.#takeRiders(), { sync: false }).catch(() => undefined);
+      await this.#writer.write(() => this.#takeRiders(), { sync: false });
     }
   }
 
@@ -347,16 +402,32 @@ export class DurableLog implements EventLog {
     for (const report of this.losses.takeReports()) this.#commits.add(report, 'alarm', () => {});
   }
 
+  /** Also for what has come up while a pass is under way: it may have looked before. */
   #trimNow(): void {
-    this.#trimming ??= this.#trimAndAdmit()
-      .catch((error) => this.#options.observer?.trouble?.(`cannot trim the log: ${error.message}`))
+    this.#trimWanted = true;
+    if (this.#closed) return;
+    this.#trimming ??= this.#trimWhileWanted()
+      .catch((error) => this.#troubled('cannot trim the log', error))
       .finally(() => {
         this.#trimming = undefined;
+        if (this.#trimWanted) this.#trimNow();
       });
   }
 
+  async #trimWhileWanted(): Promise<void> {
+    while (this.#trimWanted && !this.#closed) {
+      this.#trimWanted = false;
+      await this.#trimAndAdmit();
+    }
+  }
+
   async #trimAndAdmit(): Promise<void> {
-    await this.#trimmer.trim(GIVING_WAY.map((lane) => this.#lane(lane)));
+    const lanes = GIVING_WAY.map((lane) => this.#lane(lane));
+    await this.#trimmer.trim(lanes);
+    if (this.#freeBytes < this.#options.freeBytesMin && this.#trimmer.uncompactedBytes > 0) {
+      await this.#trimmer.compact(lanes);
+      await this.#measureFreeBytes();
+    }
     this.#measure();
     while (this.#waiting.length > 0 && !this.#full && !this.#closed) {
       // a group at a time: what is admitted is counted only when it is written
@@ -369,50 +440,46 @@ export class DurableLog implements EventLog {
 }
 
 /**
- * Opens the log in `options.storage`, creating it when it is new.
- * Errors: LOG_LOCKED, LOG_NOT_OPEN, LOG_CORRUPT for a format this hub does not know.
+ * Opens the log in `options.storage`, creating it when it is new. What is damaged in it is set
+ * aside. Errors: LOG_LOCKED; LOG_NOT_OPEN, also for a format this hub does not know.
  */
 export async function openLog(options: LogOptions): Promise<DurableLog> {
   const { storage } = options;
   await storage.open();
+  try {
+    return await loadLog(options);
+  } catch (error) {
+    await storage.close().catch(() => undefined); // the first error says why
+    throw error;
+  }
+}
+
+async function loadLog(options: LogOptions): Promise<DurableLog> {
+  const { storage } = options;
   const id = await loadIdentity(storage);
   const lanes = new Map<Lane, LaneState>();
+  const damaged = new Map<Lane, number>();
   for (const lane of LANES) {
     const state = new LaneState(lane);
-    await state.load(storage);
-    await state.oldest(storage);
+    const damagedOffset = await state.load(storage);
+    if (damagedOffset !== undefined) damaged.set(lane, damagedOffset);
     lanes.set(lane, state);
   }
   const cursors = new Cursors();
   for (const sink of options.sinks) {
-    await cursors.load(storage, sink.id, (lane) => {
+    await cursors.load(storage, sink.id, (lane, lost) => {
       const state = lanes.get(lane);
-      return cursorAt((sink.start === 'now' ? state?.tail : state?.head) ?? 0);
+      // where a damaged cursor was is not known: duplicates rather than a loss
+      return cursorAt((sink.start === 'now' && !lost ? state?.tail : state?.head) ?? 0);
     });
+  }
+  for (const state of lanes.values()) {
+    state.seen(cursors.seen(state.lane));
+    await state.oldest(storage);
   }
   const losses = new Losses();
   await losses.load(storage);
   const log = new DurableLog(id, lanes, cursors, losses, options);
-  await log.start();
+  await log.start(damaged);
   return log;
-}
-
-/** A new log is made durable before anything is acknowledged: an unsynced one may not open again. */
-async function loadIdentity(storage: Storage): Promise<string> {
-  const key = metaKey('identity');
-  const saved = await storage.get(key);
-  if (!saved) {
-    const id = randomBytes(5).toString('hex');
-    const value = Buffer.from(JSON.stringify({ id, format: FORMAT_VERSION }));
-    await storage.write([{ type: 'put', key, value }], { sync: true });
-    return id;
-  }
-  const identity: { id: string; format: number } = JSON.parse(saved.toString());
-  if (identity.format !== FORMAT_VERSION) {
-    throw new HubError(
-      'LOG_NOT_OPEN',
-      `the log has format ${identity.format}, this hub reads and writes ${FORMAT_VERSION}`,
-    );
-  }
-  return identity.id;
 }

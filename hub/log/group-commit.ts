@@ -2,23 +2,25 @@
  * Group commit: while one write is on its way to the card, the next group gathers.
  *
  * Invariants:
+ * - while one group is being written the next is packed (compressed), and a third one gathers;
  * - one write is in flight at a time, so blocks reach the storage in the order of their offsets;
  * - a group is one atomic write: its blocks, the state that belongs to them, and whatever rides
  *   along (cursors), so they cannot disagree after a crash;
- * - `done` callbacks run in the order of `add`, and only after the write is as durable as configured;
- * - a failed write is never retried on the same handle (the kernel may have dropped the pages): the
- *   storage is closed and opened again, then the same keys and values are written once more. That is
- *   harmless when the first write did reach the card.
+ * - `done` callbacks run in the order of `add`, once each, and only after the write is as durable
+ *   as
+ *   configured; with an error only when the log closes while the card refuses writes;
+ * - with `interval` nothing stays unsynced for longer than the interval and the write that ends it.
  */
 import assert from 'node:assert';
 import type { Clock } from '../core/clock.ts';
-import { describeError, HubError } from '../core/errors.ts';
+import { HubError } from '../core/errors.ts';
 import { LANES, type Lane, type Message } from '../core/event.ts';
 import { BlockBuilder } from './block-body.ts';
 import { type BlockHeader, readHeader, sealBlock } from './block-format.ts';
 import { blockKey, metaKey } from './keys.ts';
 import type { LaneState } from './lane-state.ts';
-import type { Storage, WriteOperation } from './storage.ts';
+import type { WriteOperation } from './storage.ts';
+import type { Writer } from './writer.ts';
 
 export type Done = (error?: HubError) => void;
 
@@ -33,9 +35,6 @@ export type CommitProfile = keyof typeof GATHER_MS;
 const GATHERED_BYTES = 64 * 1024;
 /** A group that waits for the write before it takes no more than this: the next one begins. */
 const GROUP_BYTES_MAX = 1024 * 1024;
-/** Between two tries to open the storage again after an error of the card. */
-const REOPEN_DELAY_MS = 500;
-
 export type Durability =
   | { readonly kind: 'fsync' }
   | { readonly kind: 'interval'; readonly intervalMs: number };
@@ -45,8 +44,17 @@ export interface CommittedBlock {
   readonly body: Buffer;
 }
 
+interface SealedBlock extends CommittedBlock {
+  readonly stored: Buffer;
+}
+
+interface Written {
+  readonly done: readonly Done[];
+  readonly error: HubError | undefined;
+}
+
 export interface GroupCommitOptions {
-  readonly storage: Storage;
+  readonly writer: Writer;
   readonly lanes: ReadonlyMap<Lane, LaneState>;
   readonly clock: Clock;
   readonly profile: CommitProfile;
@@ -55,17 +63,31 @@ export interface GroupCommitOptions {
   riders(): WriteOperation[];
   /** After each write, before the callbacks. `seconds` from its start until it was durable. */
   committed(blocks: readonly CommittedBlock[], seconds: number, bytes: number): void;
-  /** The storage failed, or works again (undefined). */
-  trouble(problem: string | undefined): void;
+}
+
+/** Keyed by key, so that the same state changed twice is written once, and takes memory once. */
+type Operations = Map<string, WriteOperation>;
+
+function put(operations: Operations, operation: WriteOperation): void {
+  operations.set(operation.key.toString('latin1'), operation);
+}
+
+/** A block whose place in the lane is still open. */
+interface PackedBlock {
+  readonly lane: Lane;
+  readonly body: Buffer;
+  readonly place: (firstOffset: number, bytesBefore: number) => Buffer;
 }
 
 class Group {
   readonly builders = new Map<Lane, BlockBuilder>();
   readonly done: Done[] = [];
-  readonly operations: WriteOperation[] = [];
+  readonly operations: Operations = new Map();
   readonly startedMs: number;
   bytes = 0;
+  /** Takes no more: a block's indices are used up, or it is being packed. */
   full = false;
+  packed: Promise<PackedBlock[]> | undefined;
 
   constructor(startedMs: number) {
     this.startedMs = startedMs;
@@ -82,17 +104,14 @@ export class GroupCommit {
   #writing: Promise<void> | undefined;
   #pendingBytes = 0;
   #syncTimer: NodeJS.Timeout | undefined;
-  #unsynced = false;
-  #syncedMs: number;
+  /** When the oldest write that is not synced was acknowledged. */
+  #unsyncedMs: number | undefined;
+  /** State that rides with the next write. Bounded: one entry a key. */
+  #deferred: Operations = new Map();
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
     this.#gatherMs = GATHER_MS[options.profile];
-    this.#syncedMs = options.clock.monotonicMs();
-    if (options.durability.kind === 'interval') {
-      this.#syncTimer = setInterval(() => this.#requestSync(), options.durability.intervalMs);
-      this.#syncTimer.unref();
-    }
   }
 
   /** Bytes that wait for their write. */
@@ -113,34 +132,67 @@ export class GroupCommit {
     this.#grow(group, builder.bytes - before);
     group.full ||= builder.full;
     group.done.push(done);
-    if (operations) group.operations.push(...operations);
+    if (operations && operations.length > 0) this.#join(group, operations);
     this.#schedule(group);
   }
 
   /** Adds state without an event. */
   write(operations: readonly WriteOperation[], done: Done): void {
     const group = this.#gathering();
-    group.operations.push(...operations);
+    this.#join(group, operations);
     for (const operation of operations) {
-      this.#grow(group, operation.key.length + (operation.type === 'put' ? operation.value.length : 0));
+      this.#grow(
+        group,
+        operation.key.length + (operation.type === 'put' ? operation.value.length : 0),
+      );
     }
     group.done.push(done);
     this.#schedule(group);
+  }
+
+  /** State for the next write, whoever causes it. */
+  defer(operations: readonly WriteOperation[]): void {
+    for (const operation of operations) {
+      put(this.#deferred, operation);
+      // a group that still waits holds an older value: it must not come back after this one
+      const key = operation.key.toString('latin1');
+      for (const group of this.#queue)
+        if (group.operations.has(key)) put(group.operations, operation);
+    }
+  }
+
+  get hasDeferred(): boolean {
+    return this.#deferred.size > 0;
+  }
+
+  /** What was deferred, for a write that begins now. */
+  takeDeferred(): WriteOperation[] {
+    const operations = [...this.#deferred.values()];
+    this.#deferred.clear();
+    return operations;
   }
 
   /** Writes what has been gathered and resolves when it is durable. Nothing can be added after. */
   async close(): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    clearInterval(this.#syncTimer);
-    const riders = this.#options.riders();
+    clearTimeout(this.#syncTimer);
     const last = this.#group ?? new Group(this.#options.clock.monotonicMs());
     if (!this.#group) this.#queue.push(last);
     this.#group = undefined;
-    last.operations.push(...riders, syncOperation());
-    this.#start();
-    while (this.#writing) await this.#writing;
+    put(last.operations, syncOperation());
+    while (this.#writing !== undefined || this.#queue.length > 0) {
+      this.#start();
+      await this.#writing;
+    }
     this.#state = 'closed';
+  }
+
+  #join(group: Group, operations: readonly WriteOperation[]): void {
+    for (const operation of operations) {
+      this.#deferred.delete(operation.key.toString('latin1')); // older than this one
+      put(group.operations, operation);
+    }
   }
 
   #grow(group: Group, bytes: number): void {
@@ -158,7 +210,11 @@ export class GroupCommit {
   }
 
   #schedule(group: Group): void {
-    if (this.#writing) return;
+    if (this.#state !== 'open') return;
+    if (this.#writing !== undefined) {
+      this.#packAhead();
+      return;
+    }
     if (group.bytes >= GATHERED_BYTES || group.full) {
       this.#start();
     } else if (!this.#timer) {
@@ -180,6 +236,8 @@ export class GroupCommit {
       this.#writing = undefined;
       const next = this.#queue[0];
       if (next) this.#schedule(next);
+      else if (this.#unsyncedMs !== undefined && this.#state === 'open' && this.#syncDue())
+        this.#sync();
     });
   }
 
@@ -189,14 +247,22 @@ export class GroupCommit {
    */
   async #drain(): Promise<void> {
     let writing = this.#commitNext(this.#queue.shift());
-    while (writing) {
-      const { done } = await writing;
+    while (writing !== undefined) {
+      const { done, error } = await writing;
       writing = this.#commitNext(this.#nextDue());
-      for (const settled of done) settled();
+      for (const settled of done) settled(error);
     }
   }
 
-  #commitNext(group: Group | undefined): Promise<Group> | undefined {
+  /** Packs the next group while the one before it is on its way to the card. */
+  #packAhead(): void {
+    const next = this.#queue[0];
+    if (!next || next.packed !== undefined || next.bytes < GATHERED_BYTES) return;
+    next.full = true;
+    next.packed = this.#pack(next);
+  }
+
+  #commitNext(group: Group | undefined): Promise<Written> | undefined {
     if (group && this.#group === group) this.#group = undefined;
     return group && this.#commit(group);
   }
@@ -209,33 +275,69 @@ export class GroupCommit {
     return due || next.bytes >= GATHERED_BYTES ? this.#queue.shift() : undefined;
   }
 
-  async #commit(group: Group): Promise<Group> {
-    const startedMs = this.#options.clock.monotonicMs();
-    const blocks = await this.#seal(group);
-    const operations = [...group.operations, ...this.#options.riders()];
-    for (const block of blocks) {
-      const { lane, firstOffset } = block.header;
-      operations.push({ type: 'put', key: blockKey(lane, firstOffset), value: block.stored });
-    }
-    await this.#writeUntilDone(operations, this.#syncDue());
+  async #commit(group: Group): Promise<Written> {
+    const { clock, lanes, writer } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const packed = await (group.packed ?? this.#pack(group));
+    const blocks = packed.map((block) => this.#place(block));
+    const sync = this.#syncDue();
+    let bytes = 0;
+    const error = await writer.write(
+      () => {
+        const operations = this.#operationsOf(group, blocks);
+        bytes = sizeOf(operations);
+        return operations;
+      },
+      { sync },
+    );
     this.#pendingBytes -= group.bytes;
-    for (const { header } of blocks) this.#options.lanes.get(header.lane)?.appended(header);
-    const seconds = (this.#options.clock.monotonicMs() - startedMs) / 1000;
-    this.#options.committed(blocks, seconds, sizeOf(operations));
-    return group;
+    if (error) return { done: group.done, error };
+    if (bytes > 0) this.#noteWritten(sync);
+    for (const { header } of blocks) lanes.get(header.lane)?.appended(header);
+    this.#options.committed(blocks, (clock.monotonicMs() - startedMs) / 1000, bytes);
+    return { done: group.done, error: undefined };
+  }
+
+  #operationsOf(group: Group, blocks: readonly SealedBlock[]): WriteOperation[] {
+    const operations = [...group.operations.values(), ...this.#options.riders()];
+    for (const { header, stored } of blocks) {
+      operations.push({
+        type: 'put',
+        key: blockKey(header.lane, header.firstOffset),
+        value: stored,
+      });
+      const state = this.#options.lanes.get(header.lane);
+      if (state) operations.push(state.saveOperation(header));
+    }
+    return operations;
   }
 
   #syncDue(): boolean {
     const { durability, clock } = this.#options;
-    if (durability.kind === 'fsync' || this.#state === 'closing') return true;
-    return clock.monotonicMs() - this.#syncedMs >= durability.intervalMs;
+    if (durability.kind === 'fsync' || this.#state !== 'open') return true;
+    if (this.#unsyncedMs === undefined) return false;
+    return clock.monotonicMs() - this.#unsyncedMs >= durability.intervalMs;
   }
 
-  async #seal(group: Group): Promise<(CommittedBlock & { readonly stored: Buffer })[]> {
-    const sealing = LANES.filter((lane) => group.builders.has(lane)).map(async (lane) => {
+  /** Whether traffic goes on or not, what is unsynced now is synced when the interval is over. */
+  #noteWritten(synced: boolean): void {
+    const { durability, clock } = this.#options;
+    if (synced) {
+      this.#unsyncedMs = undefined;
+      clearTimeout(this.#syncTimer);
+    } else if (this.#unsyncedMs === undefined && durability.kind === 'interval') {
+      this.#unsyncedMs = clock.monotonicMs();
+      this.#syncTimer = setTimeout(() => {
+        if (!this.#writing && this.#state === 'open') this.#sync(); // else the next write is the sync
+      }, durability.intervalMs);
+      this.#syncTimer.unref(); // a process that ends loses nothing, only a power cut does
+    }
+  }
+
+  async #pack(group: Group): Promise<PackedBlock[]> {
+    const packing = LANES.filter((lane) => group.builders.has(lane)).map(async (lane) => {
       const builder = group.builders.get(lane);
-      const state = this.#options.lanes.get(lane);
-      assert(builder && state);
+      assert(builder);
       const body = builder.body();
       const place = await sealBlock(body, {
         lane,
@@ -243,37 +345,29 @@ export class GroupCommit {
         firstReceivedMs: builder.firstReceivedMs,
         lastReceivedMs: builder.lastReceivedMs,
         firstMonotonicMs: builder.firstMonotonicMs,
+        clockSynced: builder.clockSynced,
         bootId: this.#options.clock.bootId,
       });
-      const stored = place(state.tail, state.tailBytes);
-      return { header: readHeader(lane, state.tail, stored), body, stored };
+      return { lane, body, place };
     });
-    return await Promise.all(sealing);
+    return await Promise.all(packing);
   }
 
-  async #writeUntilDone(operations: readonly WriteOperation[], sync: boolean): Promise<void> {
-    const { storage, trouble } = this.#options;
-    for (let failed = false; ; failed = true) {
-      try {
-        if (failed) {
-          await storage.close();
-          await storage.open();
-        }
-        await storage.write(operations, { sync });
-        this.#unsynced = !sync;
-        if (sync) this.#syncedMs = this.#options.clock.monotonicMs();
-        if (failed) trouble(undefined);
-        return;
-      } catch (error) {
-        trouble(`cannot write to the log: ${describeError(error)}`);
-        await new Promise((resolve) => setTimeout(resolve, REOPEN_DELAY_MS));
-      }
-    }
+  /** Gives a block its place, which is known when everything before it is written. */
+  #place({ lane, body, place }: PackedBlock): SealedBlock {
+    const state = this.#options.lanes.get(lane);
+    assert(state);
+    const stored = place(state.tail, state.tailBytes);
+    return { header: readHeader(lane, state.tail, stored), body, stored };
   }
 
-  #requestSync(): void {
-    if (!this.#unsynced || this.#state !== 'open' || this.#writing) return;
-    this.#run(this.#writeUntilDone([syncOperation()], true));
+  #sync(): void {
+    const written = this.#options.writer.write(() => [syncOperation()], { sync: true });
+    this.#run(
+      written.then((error) => {
+        if (!error) this.#noteWritten(true);
+      }),
+    );
   }
 }
 

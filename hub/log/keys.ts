@@ -2,31 +2,50 @@ import { LANES, type Lane } from '../core/event.ts';
 import type { KeyRange } from './storage.ts';
 
 /**
- * Everything the hub keeps is in one ordered key space, so that what belongs together can be written
- * together:
+ * Everything the hub keeps is in one ordered key space, so that what belongs together can be
+ * written together:
  *
  *   b <lane> <first offset, 8 bytes big endian>   a block
  *   c <sink> 0x00 <lane>                          the cursor of a sink in a lane
+ *   l <lane> <first offset, 8 bytes big endian>   lost+found: a damaged block, or nothing but its
+ *   place
  *   d <sink> 0x00 <number, 8 bytes>               a dead letter
- *   m <name>                                      the log's own facts: id, format, lane heads, losses
+ *   m <name>                                      the log's own facts: id, format, lane heads,
+ *   losses
  *   s <kind> ...                                  MQTT sessions, subscriptions, retained messages
  */
 const BLOCK = 0x62;
+const LOST = 0x6c;
 const KEY_BYTES = 10;
 
 export function laneIndex(lane: Lane): number {
   return LANES.indexOf(lane);
 }
 
-export function blockKey(lane: Lane, firstOffset: number): Buffer {
+function placeKey(kind: number, lane: Lane, firstOffset: number): Buffer {
   const key = Buffer.allocUnsafe(KEY_BYTES);
-  key[0] = BLOCK;
+  key[0] = kind;
   key[1] = laneIndex(lane);
   key.writeBigUInt64BE(BigInt(firstOffset), 2);
   return key;
 }
 
-/** The first offset that a block's key names. */
+export function blockKey(lane: Lane, firstOffset: number): Buffer {
+  return placeKey(BLOCK, lane, firstOffset);
+}
+
+/** Where a block that cannot be read is kept. */
+export function lostKey(lane: Lane, firstOffset: number): Buffer {
+  return placeKey(LOST, lane, firstOffset);
+}
+
+export const LOST_RANGE: KeyRange = { gte: Buffer.from('l'), lt: Buffer.from('m') };
+
+export function laneOfLostKey(key: Buffer): Lane {
+  return LANES[key[1] ?? 0] ?? 'normal';
+}
+
+/** The first offset that the key of a block names. */
 export function offsetOfKey(key: Buffer): number {
   return Number(key.readBigUInt64BE(2));
 }

@@ -61,6 +61,7 @@ export function levelStorage(folder: string): Storage {
         await opening.open();
         await syncFolder(folder);
       } catch (error) {
+        await opening.close().catch(() => undefined); // a handle left open would lock us out
         throw openError(folder, error);
       }
       database = opening;

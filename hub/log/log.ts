@@ -31,7 +31,8 @@ export interface EventLog {
   readonly id: string;
   /**
    * Accepts a message. `done` is called once, in the order of the calls: without an error when the
-   * event is on stable storage, with one (LOG_CLOSED, LOG_NOT_OPEN) when it is not and never will be.
+   * event is on stable storage, with one (LOG_CLOSED, LOG_NOT_OPEN) when it is not and never will
+   * be.
    */
   append(message: Message, lane: Lane, done: (error?: HubError) => void): void;
   range(lane: Lane): LaneRange;
@@ -40,7 +41,10 @@ export interface EventLog {
    * payload bytes. Empty at the tail. An `offset` before the head starts at the head.
    */
   read(lane: Lane, offset: number, bytesMax: number): Promise<readonly Block[]>;
-  /** The offset of the first event of the block in which `receivedMs` falls; the tail when later. */
+  /**
+   * The offset of the first event of the block in which `receivedMs` falls; the tail when
+   * later.
+   */
   seek(lane: Lane, receivedMs: number): Promise<number>;
   /** Calls `listener` after every commit, until the returned function is called. */
   onCommit(listener: () => void): () => void;

@@ -1,5 +1,6 @@
 import type { Lane, Message } from '../core/event.ts';
 import { metaKey } from './keys.ts';
+import { openRecord, sealRecord } from './record.ts';
 import type { Storage, WriteOperation } from './storage.ts';
 
 /** Why an accepted event was given up. */
@@ -17,8 +18,14 @@ interface Span {
   lastOffset: number | null;
 }
 
+interface Ledger {
+  readonly totals: Record<string, number>;
+  /** Lost, but no event says so yet: a restart reports them. */
+  readonly unreported: readonly Span[];
+}
+
 /**
- * The loss ledger: nothing is dropped silently. Totals are kept on disk; what is new since the last
+ * The loss ledger: nothing is dropped silently. It is kept on disk; what is new since the last
  * report becomes one event per lane and reason, which is forwarded like any other.
  */
 export class Losses {
@@ -27,8 +34,10 @@ export class Losses {
   #changed = false;
 
   async load(storage: Storage): Promise<void> {
-    const saved = await storage.get(LOSSES_KEY);
-    if (saved) this.#totals = JSON.parse(saved.toString());
+    const saved = openRecord<Ledger>(await storage.get(LOSSES_KEY));
+    if (!saved) return;
+    this.#totals = saved.totals;
+    this.#spans = new Map(saved.unreported.map((span) => [`${span.lane}/${span.reason}`, span]));
   }
 
   /** `firstOffset` is null for events that were refused before they had one. */
@@ -57,10 +66,14 @@ export class Losses {
   takeOperations(): WriteOperation[] {
     if (!this.#changed) return [];
     this.#changed = false;
-    return [{ type: 'put', key: LOSSES_KEY, value: Buffer.from(JSON.stringify(this.#totals)) }];
+    const ledger: Ledger = { totals: this.#totals, unreported: [...this.#spans.values()] };
+    return [{ type: 'put', key: LOSSES_KEY, value: sealRecord(ledger) }];
   }
 
-  /** What was lost since the last call, as messages for the log. At most lanes x reasons of them. */
+  /**
+   * What was lost since the last call, as messages for the log. At most lanes x reasons of
+   * them.
+   */
   takeReports(): Message[] {
     const reports = [...this.#spans.values()].map(
       (span): Message => ({
@@ -70,6 +83,7 @@ export class Losses {
         kind: 'loss',
       }),
     );
+    this.#changed ||= reports.length > 0;
     this.#spans.clear();
     return reports;
   }

@@ -2,22 +2,22 @@ import { describeError, HubError } from '../core/errors.ts';
 import type { Lane } from '../core/event.ts';
 import { StoredBlock } from './block-body.ts';
 import { type BlockHeader, readBody, readHeader } from './block-format.ts';
-import { blockKey, blockRange, offsetOfKey } from './keys.ts';
-import type { LaneState } from './lane-state.ts';
+import { blockRange, offsetOfKey } from './keys.ts';
+import { headerOf, type LaneState } from './lane-state.ts';
 import type { RecentBlocks } from './recent-blocks.ts';
 import type { Entry, Storage } from './storage.ts';
 
 export interface ReaderOptions {
   readonly storage: Storage;
   readonly recent: RecentBlocks;
-  /** A block that is there but damaged. Readers get the ones after it. */
-  damaged(lane: Lane, firstOffset: number, problem: string): void;
+  /** A block that is damaged or missing. Readers get the ones after it. */
+  damaged(state: LaneState, firstOffset: number, problem: string): void;
 }
 
 /**
- * Reading blocks back. LevelDB does not check for us: every block is checked against its checksum and
- * its key, and a damaged one is reported and left out, never handed on. A caller sees that by the
- * gap between the offset it asked for and the first one it gets.
+ * Reading blocks back. LevelDB does not check for us: every block is checked against its checksum
+ * and its key, and a damaged one is reported and left out, never handed on. A caller sees that by
+ * the gap between the offset it asked for and the first one it gets.
  */
 export class LogReader {
   readonly #options: ReaderOptions;
@@ -40,8 +40,12 @@ export class LogReader {
     }
     if (next >= tail || bytes >= bytesMax) return blocks;
     const from = blocks.length > 0 ? next : await this.#blockHolding(state, next);
+    let expected: number | undefined;
     for await (const entry of this.#options.storage.entries(blockRange(lane, from, tail))) {
-      const block = await this.#decode(lane, entry);
+      const block = await this.#decode(state, entry);
+      const missing = block && expected !== undefined && block.firstOffset !== expected;
+      if (missing) this.#options.damaged(state, expected ?? 0, 'it is missing');
+      expected = block && block.firstOffset + block.count;
       if (!block) continue;
       blocks.push(block);
       bytes += block.bodyBytes;
@@ -56,47 +60,42 @@ export class LogReader {
     let high = state.tail;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const first = await this.#blockHolding(state, middle);
-      const header = await this.#header(state.lane, first);
-      const end = header ? header.firstOffset + header.count : middle + 1;
-      if (header && header.lastReceivedMs < receivedMs) low = Math.max(end, middle + 1);
-      else high = Math.min(first, middle);
+      const header = await this.#lastReadable(state.lane, low, middle + 1);
+      if (!header) low = middle + 1;
+      else if (header.lastReceivedMs < receivedMs) {
+        low = Math.max(header.firstOffset + header.count, middle + 1);
+      } else high = header.firstOffset;
     }
     return Math.max(low, state.head);
   }
 
   /** The first offset of the block in which `offset` lies: itself for sequential readers. */
-  async #blockHolding(state: LaneState, offset: number): Promise<number> {
-    const range = blockRange(state.lane, state.head, offset + 1);
-    const entry = await this.#options.storage.last(range);
-    if (!entry) return offset;
-    const firstOffset = offsetOfKey(entry[0]);
-    const header = this.#check(state.lane, firstOffset, entry[1]);
-    // a block that ends before `offset` is not the one: what it was in is gone
-    return header && header.firstOffset + header.count <= offset ? offset : firstOffset;
+  async #blockHolding({ lane, head }: LaneState, offset: number): Promise<number> {
+    const header = await this.#lastReadable(lane, head, offset + 1);
+    // a block that ends before `offset` is not the one: what it was in is gone, or damaged
+    const holds = header && header.firstOffset + header.count > offset;
+    return holds ? header.firstOffset : offset;
   }
 
-  async #header(lane: Lane, firstOffset: number) {
-    const value = await this.#options.storage.get(blockKey(lane, firstOffset));
-    return value && this.#check(lane, firstOffset, value);
-  }
-
-  #check(lane: Lane, firstOffset: number, value: Buffer): BlockHeader | undefined {
-    try {
-      return readHeader(lane, firstOffset, value);
-    } catch {
-      return undefined; // reported when it is read for its events
+  /** The last block with `from <= first offset < to` that is not damaged. */
+  async #lastReadable(lane: Lane, from: number, to: number): Promise<BlockHeader | undefined> {
+    for (let end = to; ; ) {
+      const entry = await this.#options.storage.last(blockRange(lane, from, end));
+      if (!entry) return undefined;
+      end = offsetOfKey(entry[0]);
+      const header = headerOf(lane, end, entry[1]);
+      if (header) return header; // a damaged one is reported when it is read for its events
     }
   }
 
-  async #decode(lane: Lane, [key, value]: Entry): Promise<StoredBlock | undefined> {
+  async #decode(state: LaneState, [key, value]: Entry): Promise<StoredBlock | undefined> {
     const firstOffset = offsetOfKey(key);
     try {
-      const header = readHeader(lane, firstOffset, value);
+      const header = readHeader(state.lane, firstOffset, value);
       return new StoredBlock(header, await readBody(header, value));
     } catch (error) {
       if (!(error instanceof HubError)) throw error;
-      this.#options.damaged(lane, firstOffset, describeError(error));
+      this.#options.damaged(state, firstOffset, describeError(error));
       return undefined;
     }
   }

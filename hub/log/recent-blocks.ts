@@ -3,8 +3,8 @@ import { StoredBlock } from './block-body.ts';
 import type { CommittedBlock } from './group-commit.ts';
 
 /**
- * Readers that keep up read what was written a moment ago, several of them the same: these blocks are
- * kept as they are in memory. 4 MiB are about 30,000 events of 100 bytes.
+ * Readers that keep up read what was written a moment ago, several of them the same: these blocks
+ * are kept as they are in memory. 4 MiB are about 30,000 events of 100 bytes.
  */
 const BYTES_MAX = 4 * 1024 * 1024;
 

@@ -15,7 +15,9 @@ import { hasVictoriaMetrics, startVictoriaMetrics } from '../support/victoria-me
 
 const KILLS = 2;
 const EVENTS_PER_ROUND = 1_000;
-/** Longer than VictoriaMetrics 1.79 keeps data in memory (5 s), see facts in docs/decisions/0004. */
+/**
+ * Longer than VictoriaMetrics 1.79 keeps data in memory (5 s), see facts in docs/decisions/0004.
+ */
 const WINDOW = '8 s';
 
 test('what VictoriaMetrics forgot when it was killed is sent again', async (t) => {

@@ -33,10 +33,8 @@ declare module 'aedes-persistence/asyncPersistence.js' {
       client: ClientId & { readonly clean: boolean },
       packet: BrokerPacket,
     ): Promise<void>;
-    incomingGetPacket(
-      client: ClientId,
-      packet: { readonly messageId?: number | undefined },
-    ): Promise<object>;
+    /** `packet` is a PUBLISH, or a PUBREL, which has only its message id. */
+    incomingGetPacket(client: ClientId, packet: Partial<BrokerPacket>): Promise<object>;
     incomingDelPacket(
       client: ClientId,
       packet: { readonly messageId?: number | undefined },

@@ -6,21 +6,26 @@
  * - QoS 2: `authorizePublish` also sees re-sent copies, so the event is made durable in the session
  *   store's `incomingStorePacket`, together with the mark that it was accepted, before PUBREC;
  * - acknowledgements leave in the order of arrival, because commits call back in that order;
- * - a client whose event waits for the card or for room is not read any further: aedes holds one
- *   chunk of 64 KiB, then TCP pushes back;
+ * - a client whose event waits for room, or for a card that does not keep up, is not read any
+ *   further (`Admission`): one chunk of 64 KiB is in memory, then TCP pushes back;
+ * - nothing of a client is read while it connects: aedes would let it overtake what came before;
  * - sinks never subscribe here: they read the log.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { Aedes, type Client, type PublishPacket } from 'aedes';
 import type { Logger } from 'pino';
 import { describeError, HubError } from '../../core/errors.ts';
-import { SESSION_RANGE } from '../../log/keys.ts';
 import type { DurableLog } from '../../log/durable-log.ts';
+import { SESSION_RANGE } from '../../log/keys.ts';
 import type { Intake, IntakePort } from '../intake.ts';
+import { Admission } from './admission.ts';
 import { fanOut } from './fan-out.ts';
+import { Forwarding } from './forwarding.ts';
 import { readPackets } from './packet-reader.ts';
+import { cutReason, type RefusalReason } from './refusals.ts';
 import { type Retainable, type SessionLimits, SessionStore } from './session-store.ts';
-import { clientIdRefusal, type TopicLimits, topicRefusals } from './topic-rules.ts';
+import { SubscriptionRules } from './subscription-rules.ts';
+import { clientIdRefusal, type TopicLimits, topicRefusals, willRefusal } from './topic-rules.ts';
 
 /** One frozen subscriber holds up every delivery for this long at most, then it is cut. */
 const DRAIN_TIMEOUT_MS = 5_000;
@@ -32,6 +37,13 @@ const PACKETS_BEFORE_CONNACK_MAX = 1_000;
 const CLIENT_ID_LENGTH_MAX = 256;
 /** Sockets waiting to be accepted: a fleet that reconnects after a power cut comes at once. */
 const BACKLOG = 1_024;
+/** A device that lost its power says nothing: after this TCP asks, and its place becomes free. */
+const TCP_KEEPALIVE_DELAY_MS = 60_000;
+/** What aedes can match; the configured limit is lower and counted. */
+const MATCHED_LEVELS_MAX = 100;
+/** CONNACK return codes of MQTT 3. */
+const IDENTIFIER_REJECTED = 2;
+const NOT_AUTHORIZED = 5;
 
 export interface BrokerLimits extends SessionLimits, TopicLimits {
   readonly clientsMax: number;
@@ -58,9 +70,16 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #servers: Server[] = [];
   readonly #sessions: SessionStore;
-  readonly #refusals = new Map<string, number>();
+  readonly #refusals = new Map<RefusalReason, number>();
   readonly #port: IntakePort;
-  readonly #topicRefusal: (topic: string) => string;
+  readonly #topicRefusal: (topic: string) => RefusalReason | '';
+  readonly #subscriptions: SubscriptionRules;
+  readonly #forwarding = new Forwarding();
+  readonly #admission: Admission;
+  readonly #sockets = new Set<Socket>();
+  /** Found in CONNECT, answered in CONNACK. */
+  readonly #connectRefusals = new WeakMap<Client, RefusalReason>();
+  #stopListening: (() => void) | undefined;
   #aedes: Aedes | undefined;
 
   constructor(options: BrokerOptions) {
@@ -68,14 +87,33 @@ export class Broker {
     const { intake, log, limits } = options;
     this.#port = intake.port('mqtt');
     this.#topicRefusal = topicRefusals(limits);
+    this.#subscriptions = new SubscriptionRules(this.#topicRefusal);
+    this.#admission = new Admission(
+      () => intake.congested,
+      (client) => readableAgain(client),
+    );
     this.#sessions = new SessionStore({
       limits,
       entries: () => log.entries(SESSION_RANGE),
       write: (operations) => settled((done) => intake.write(operations, done)),
       defer: (operations) => log.defer(operations),
-      accept: (packet, operations) =>
-        settled((done) => this.#port.accept(packet.topic, packet.payload, done, operations)),
+      accept: (client, packet, operations) =>
+        settled((done) => {
+          const { topic, payload } = packet;
+          this.#whenThereIsRoom(
+            client,
+            () => this.#port.accept(topic, payload, done, operations),
+            () => done(new HubError('LOG_FULL', 'the client left before there was room')),
+          );
+        }),
+      isGranted: (subscription) => this.#subscriptions.isGranted(subscription),
+      willRefusal: (topic) => willRefusal(topic, this.#topicRefusal),
       refused: (reason) => this.#refused(reason),
+      damaged: (kind, error) =>
+        this.#options.logger.error(
+          { kind, error: describeError(error) },
+          'an entry of the MQTT session state is damaged: left out',
+        ),
     });
   }
 
@@ -88,14 +126,14 @@ export class Broker {
     return this.#servers.map((server) => addressOf(server));
   }
 
-  /** Refusals by reason: a small fixed set of words. */
-  refusals(): ReadonlyMap<string, number> {
+  /** Refusals by reason; a reason that never occurred is absent. */
+  refusals(): ReadonlyMap<RefusalReason, number> {
     return this.#refusals;
   }
 
   /** Errors: SERVICE_UNAVAILABLE when an address cannot be listened on. */
   async start(): Promise<void> {
-    const { limits } = this.#options;
+    const { limits, log, logger } = this.#options;
     const aedes = new Aedes({
       mq: fanOut(),
       persistence: this.#sessions,
@@ -103,29 +141,36 @@ export class Broker {
       connectTimeout: CONNECT_TIMEOUT_MS,
       queueLimit: PACKETS_BEFORE_CONNACK_MAX,
       maxInflightInbound: limits.inflightMax,
-      maxTopicLevels: limits.topicLevelsMax,
+      maxTopicLevels: MATCHED_LEVELS_MAX,
       preConnect: (client, packet, callback) => {
-        const refusal = clientIdRefusal(packet.clientId);
-        if (refusal) this.#refused(refusal, client);
-        callback(null, !refusal);
+        const { clientId, clean, will } = packet;
+        const refusal =
+          clientIdRefusal(clientId, clean ?? true) ||
+          (will ? willRefusal(will.topic, this.#topicRefusal) : '');
+        if (refusal) this.#connectRefusals.set(client, refusal);
+        callback(null, true); // refused with a CONNACK: here it would be left connected
       },
-      authenticate: (client, _username, _password, callback) => {
-        if (!this.#options.anonymous) this.#refused('not_authorized', client);
-        callback(null, this.#options.anonymous);
-      },
+      authenticate: (client, _username, _password, callback) =>
+        this.#authenticate(client, callback),
       authorizePublish: (client, packet, callback) =>
         this.#authorizePublish(client, packet, callback),
       authorizeSubscribe: (client, subscription, callback) => {
-        const refusal = this.#topicRefusal(subscription.topic);
+        const refusal = this.#subscriptions.refusal(client, subscription);
         if (refusal) this.#refused(refusal, client);
         callback(null, refusal ? null : subscription);
       },
+      authorizeForward: (client, packet) => this.#forwarding.forward(client, packet),
     });
     Object.assign(aedes, { maxClientsIdLength: CLIENT_ID_LENGTH_MAX });
+    aedes.on('subscribe', (_subscriptions, client) => this.#subscriptions.settled(client));
     aedes.on('clientError', (client, error) => this.#clientFailed(client, error));
     aedes.on('connectionError', (client, error) => this.#clientFailed(client, error));
+    aedes.addListener('error', (error) =>
+      logger.error({ error: describeError(error) }, 'the MQTT broker failed at a message'),
+    );
     this.#aedes = aedes;
     await aedes.listen();
+    this.#stopListening = log.onCommit(() => this.#admission.release());
     for (const listener of this.#options.listeners) await this.#listen(aedes, listener);
   }
 
@@ -134,10 +179,15 @@ export class Broker {
     for (const server of this.#servers) server.close();
     const aedes = this.#aedes;
     if (aedes) await new Promise<void>((resolve) => aedes.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy(); // of those that never said who they are
+    this.#stopListening?.();
   }
 
   async #listen(aedes: Aedes, { host, port }: Listener): Promise<void> {
-    const server = createServer({ noDelay: true }, (socket) => this.#accept(aedes, socket));
+    const server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_DELAY_MS },
+      (socket) => this.#accept(aedes, socket),
+    );
     server.maxConnections = this.#options.limits.clientsMax;
     server.on('drop', () => this.#refused('too_many_clients'));
     await new Promise<void>((resolve, reject) => {
@@ -157,10 +207,34 @@ export class Broker {
 
   #accept(aedes: Aedes, socket: Socket): void {
     const client = aedes.handle(socket);
+    this.#forwarding.join(client);
     readPackets(client, {
       bytesMax: this.#options.limits.packetBytesMax,
       tooLarge: () => this.#refused('packet_too_large', client),
+      malformed: () => this.#refused('malformed_packet', client),
     });
+    const read = socket.read.bind(socket);
+    socket.read = (size) =>
+      client.connecting || this.#admission.holds(client) ? null : read(size);
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#admission.leave(client);
+    });
+  }
+
+  #authenticate(client: Client, callback: AuthenticateCallback): void {
+    const refusal =
+      this.#connectRefusals.get(client) ?? (this.#options.anonymous ? undefined : 'not_authorized');
+    if (!refusal) {
+      callback(null, true);
+      return;
+    }
+    this.#refused(refusal, client);
+    // aedes wipes the QoS 2 state of a clean client that it lets go, and this may be another's id
+    Object.assign(client, { clean: false });
+    const returnCode = refusal.startsWith('client_id_') ? IDENTIFIER_REJECTED : NOT_AUTHORIZED;
+    callback(Object.assign(new Error(`connection refused: ${refusal}`), { returnCode }), false);
   }
 
   #authorizePublish(
@@ -172,30 +246,65 @@ export class Broker {
     if (refusal) {
       this.#refused(refusal, client);
       callback(new Error(`publish refused: ${refusal}`));
-      return;
-    }
-    // a will has no command: it goes straight to `publish`, whatever its QoS
-    if (packet.qos === 2 && packet.cmd === 'publish') {
+    } else if (packet.cmd !== 'publish') {
+      this.#acceptWill(packet, callback);
+    } else if (packet.qos === 2 || !client) {
       callback(null);
-      return;
+    } else if (this.#admission.mustHold(client)) {
+      const go = () => this.#acceptPublish(packet, callback);
+      this.#admission.hold(client, go, ignoreResult);
+    } else {
+      this.#acceptPublish(packet, callback);
     }
-    const { intake } = this.#options;
+  }
+
+  #acceptPublish(packet: PublishPacket, callback: (error?: Error | null) => void): void {
     const publish = withPayloadBytes(packet);
-    const operations = this.#sessions.retainOperations(publish);
-    // nobody awaits the answer to QoS 0, so it waits only when the card does not keep up
-    const waits = packet.qos > 0 || intake.congested;
-    this.#port.accept(publish.topic, publish.payload, waits ? callback : ignoreResult, operations);
-    if (!waits) callback(null);
+    const { topic, payload, qos } = publish;
+    // nobody awaits the answer to QoS 0
+    this.#port.accept(
+      topic,
+      payload,
+      qos > 0 ? callback : ignoreResult,
+      this.#sessions.retain(publish),
+    );
+    if (qos === 0) callback(null);
+  }
+
+  /** A will goes straight to `publish`, whatever its QoS. It becomes an event exactly once. */
+  #acceptWill(packet: PublishPacket, callback: (error?: Error | null) => void): void {
+    const publish = withPayloadBytes(packet);
+    const clientId = Reflect.get(packet, 'clientId');
+    const operations = [...this.#sessions.retain(publish)];
+    if (typeof clientId === 'string') operations.push(this.#sessions.willOperation(clientId));
+    this.#port.accept(publish.topic, publish.payload, callback, operations);
+  }
+
+  #whenThereIsRoom(client: object, go: () => void, gone: () => void): void {
+    if (this.#admission.mustHold(client)) this.#admission.hold(client, go, gone);
+    else go();
   }
 
   #clientFailed(client: Client, error: Error): void {
-    this.#options.logger.debug({ client: client.id, error: describeError(error) }, 'MQTT client cut');
+    const reason = cutReason(error);
+    if (reason) this.#refused(reason, client);
+    this.#options.logger.debug(
+      { client: client.id, error: describeError(error) },
+      'MQTT client cut',
+    );
   }
 
-  #refused(reason: string, client?: Client | null): void {
+  #refused(reason: RefusalReason, client?: Client | null): void {
     this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1);
     this.#options.logger.debug({ client: client?.id, reason }, 'MQTT client refused');
   }
+}
+
+type AuthenticateCallback = Parameters<Aedes['authenticate']>[3];
+
+/** Wakes aedes, which was told that there is nothing to read. */
+function readableAgain(client: object): void {
+  (client as Client).conn.emit('readable');
 }
 
 function ignoreResult(): void {}

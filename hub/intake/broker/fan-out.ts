@@ -11,17 +11,18 @@ const BROKER_TOPICS = '$SYS/';
 export function fanOut(): MQEmitter {
   const emitter = mqemitter({ concurrency: CONCURRENCY, matchEmptyLevels: true });
   const { on, removeListener, emit } = emitter;
-  let subscribers = 0;
+  // aedes may remove a listener twice (UNSUBSCRIBE, then the end of the connection): no plain count
+  const listeners = new Set<unknown>();
   emitter.on = function counted(topic, listener, done) {
-    if (!topic.startsWith(BROKER_TOPICS)) subscribers++;
+    if (!topic.startsWith(BROKER_TOPICS)) listeners.add(listener);
     return on.call(this, topic, listener, done);
   };
   emitter.removeListener = function counted(topic, listener, done) {
-    if (!topic.startsWith(BROKER_TOPICS)) subscribers--;
+    listeners.delete(listener);
     removeListener.call(this, topic, listener, done);
   };
   emitter.emit = function toSubscribers(message, done) {
-    if (subscribers > 0 || message.topic.startsWith(BROKER_TOPICS)) {
+    if (listeners.size > 0 || message.topic.startsWith(BROKER_TOPICS)) {
       emit.call(this, message, done);
     } else {
       done?.();

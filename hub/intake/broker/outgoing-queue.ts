@@ -1,4 +1,4 @@
-import type { BrokerPacket } from './stored-packet.ts';
+import { type BrokerPacket, sizeOf } from './stored-packet.ts';
 
 /** A packet for a persistent session, and its place in the store. */
 export interface QueuedPacket {
@@ -6,17 +6,25 @@ export interface QueuedPacket {
   readonly number: number;
 }
 
+const MESSAGE_ID_MAX = 65_535;
+
 /**
- * What one persistent session still has to get, in order. Found by the broker's number of the packet
- * until it has a message id, and by that afterwards.
+ * What one persistent session still has to get, in order. Found by the broker's number of the
+ * packet until it has a message id, and by that afterwards.
  */
 export class OutgoingQueue {
   readonly #packets = new Map<number, QueuedPacket>();
   readonly #byBroker = new Map<string, QueuedPacket>();
   readonly #byMessageId = new Map<number, QueuedPacket>();
+  #bytes = 0;
 
   get size(): number {
     return this.#packets.size;
+  }
+
+  /** Bytes of topics and payloads. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   packets(): BrokerPacket[] {
@@ -30,23 +38,13 @@ export class OutgoingQueue {
   add(packet: BrokerPacket, number: number): void {
     const queued = { packet, number };
     this.#packets.set(number, queued);
+    this.#bytes += sizeOf(packet);
     this.#index(queued);
   }
 
   /** Gives the packet its message id, or replaces a publish by the PUBREL that follows it. */
   update(packet: BrokerPacket): QueuedPacket | undefined {
-    const queued = packet.brokerId
-      ? this.#byBroker.get(brokerKey(packet))
-      : this.#byMessageId.get(packet.messageId ?? 0);
-    if (!queued) return undefined;
-    if (packet.brokerId) {
-      queued.packet.messageId = packet.messageId;
-    } else {
-      this.#byBroker.delete(brokerKey(queued.packet));
-      queued.packet = packet;
-    }
-    this.#index(queued);
-    return queued;
+    return packet.cmd === 'pubrel' ? this.#release(packet) : this.#send(packet);
   }
 
   remove(messageId: number): QueuedPacket | undefined {
@@ -54,13 +52,39 @@ export class OutgoingQueue {
     if (!queued) return undefined;
     this.#byMessageId.delete(messageId);
     this.#packets.delete(queued.number);
+    this.#bytes -= sizeOf(queued.packet);
     this.#byBroker.delete(brokerKey(queued.packet));
     return queued;
   }
 
+  /** `packet` is about to be sent. */
+  #send(packet: BrokerPacket): QueuedPacket | undefined {
+    const queued = this.#byBroker.get(brokerKey(packet));
+    if (!queued) return undefined;
+    if (queued.packet.messageId) this.#byMessageId.delete(queued.packet.messageId);
+    // aedes counts ids up and does not look which ones are still in use from an earlier connection
+    let messageId = packet.messageId ?? 1;
+    while (this.#byMessageId.has(messageId)) messageId = (messageId % MESSAGE_ID_MAX) + 1;
+    packet.messageId = messageId;
+    queued.packet.messageId = messageId;
+    queued.packet.dup = true; // from the next time on [MQTT-3.3.1-1]
+    this.#index(queued);
+    return queued;
+  }
+
+  #release(packet: BrokerPacket): QueuedPacket | undefined {
+    const queued = this.#byMessageId.get(packet.messageId ?? 0);
+    if (!queued || queued.packet.cmd === 'pubrel') return queued;
+    this.#byBroker.delete(brokerKey(queued.packet));
+    this.#bytes += sizeOf(packet) - sizeOf(queued.packet);
+    queued.packet = packet;
+    return queued;
+  }
+
   #index(queued: QueuedPacket): void {
-    if (queued.packet.brokerId) this.#byBroker.set(brokerKey(queued.packet), queued);
-    if (queued.packet.messageId) this.#byMessageId.set(queued.packet.messageId, queued);
+    const { packet } = queued;
+    if (packet.cmd === 'publish') this.#byBroker.set(brokerKey(packet), queued);
+    if (packet.messageId) this.#byMessageId.set(packet.messageId, queued);
   }
 }
 

@@ -5,6 +5,7 @@ export interface BrokerPacket {
   readonly payload: Buffer;
   readonly qos: 0 | 1 | 2;
   retain: boolean;
+  dup?: boolean;
   messageId?: number | undefined;
   /** With `brokerCounter`, the broker's own number of the packet. A PUBREL has none. */
   readonly brokerId?: string;
@@ -21,4 +22,9 @@ export function serializePacket(packet: Partial<BrokerPacket>): Buffer {
 export function parsePacket(value: Buffer): BrokerPacket {
   const { base64, ...rest } = JSON.parse(value.toString());
   return { ...rest, payload: Buffer.from(base64, 'base64') };
+}
+
+/** Characters and bytes that a packet keeps in memory. A PUBREL has neither topic nor payload. */
+export function sizeOf({ topic, payload }: Partial<BrokerPacket>): number {
+  return (topic?.length ?? 0) + (payload?.length ?? 0);
 }

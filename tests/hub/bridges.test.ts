@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import type { Bridge } from '../../hub/core/bridge.ts';
+import { systemClock } from '../../hub/core/clock.ts';
+import { HubError } from '../../hub/core/errors.ts';
+import { BridgeRunner } from '../../hub/intake/bridges.ts';
+import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
+import { until } from '../support/until.ts';
+
+async function runner(t: TestContext, run: Bridge['run']) {
+  const fixture = await brokerFixture(t);
+  const bridge = new BridgeRunner({
+    id: 'one',
+    type: 'test',
+    bridge: { run },
+    intake: fixture.intake,
+    clock: systemClock(),
+    random: () => 0,
+    logger: pino({ level: 'silent' }),
+  });
+  t.after(() => bridge.stop());
+  return { fixture, bridge };
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+}
+
+async function sources({ log }: BrokerFixture): Promise<string[]> {
+  const blocks = await log.read('normal', 0, 1024 * 1024);
+  return blocks.flatMap((block) =>
+    Array.from({ length: block.count }, (_, i) => block.eventAt(i).source),
+  );
+}
+
+test('what a bridge hands over is durable when its promise resolves', async (t) => {
+  let accepted = false;
+  const { fixture, bridge } = await runner(t, async (context, signal) => {
+    context.connected();
+    await context.accept({ topic: 't', payload: Buffer.from('x') });
+    accepted = true;
+    await untilAborted(signal);
+  });
+  fixture.storage.hold();
+  bridge.start();
+  await until('the write is under way', () => fixture.storage.waiting > 0);
+  assert.equal(accepted, false);
+  assert.equal(bridge.status().state, 'reading');
+  fixture.storage.release();
+  await until('it is accepted', () => accepted);
+  assert.deepEqual(await sources(fixture), ['bridge:one']);
+  await bridge.stop();
+  assert.deepEqual(bridge.status(), { id: 'one', type: 'test', state: 'stopped' });
+});
+
+test('a bridge that loses its hardware is run again, and its state tells why', async (t) => {
+  let runs = 0;
+  let signalOfBridge: AbortSignal | undefined;
+  const { bridge } = await runner(t, async (context, signal) => {
+    signalOfBridge = signal;
+    if (++runs < 3) throw new HubError('BRIDGE_LOST', `unplugged ${runs}`);
+    context.connected();
+    await untilAborted(signal);
+  });
+  bridge.start();
+  await until('it waits', () => bridge.status().state === 'backoff');
+  assert.equal(bridge.status().detail, 'unplugged 1');
+  await until('it reads again', () => bridge.status().state === 'reading');
+  assert.equal(bridge.status().detail, undefined);
+  assert.equal(runs, 3);
+  assert.ok(signalOfBridge);
+  assert.equal(getEventListeners(signalOfBridge, 'abort').length, 1, 'only that of the bridge');
+});
+
+test('a bridge that ends by itself is run again; stop ends the pause at once', async (t) => {
+  let runs = 0;
+  const { bridge } = await runner(t, async () => {
+    runs++;
+  });
+  bridge.start();
+  await until('it was run', () => bridge.status().state === 'backoff');
+  const startMs = performance.now();
+  await bridge.stop();
+  assert.ok(performance.now() - startMs < 200);
+  assert.equal(runs, 1);
+  assert.equal(bridge.status().state, 'stopped');
+});
+
+test('a bridge that ignores the abort is left behind', async (t) => {
+  const { bridge } = await runner(t, () => new Promise(() => {}));
+  bridge.start();
+  await bridge.stop();
+  assert.equal(bridge.status().state, 'stopped');
+});
+
+test('a bridge that cannot be started is no reason to fail', async (t) => {
+  const { bridge } = await runner(t, () => {
+    throw new Error('thrown before the first await');
+  });
+  bridge.start();
+  await until('it waits', () => bridge.status().state === 'backoff');
+  assert.equal(bridge.status().detail, 'thrown before the first await');
+});
