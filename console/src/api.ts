@@ -35,7 +35,9 @@ export interface HistoryQuery {
   readonly points: number;
 }
 
-/** A hub that does not answer in this time is not reachable; history of a slow card needs the most. */
+/**
+ * A hub that does not answer in this time is not reachable; history of a slow card needs the most.
+ */
 const ANSWER_MS_MAX = 15_000;
 
 async function problemOf(response: Response): Promise<ApiError> {
@@ -50,7 +52,9 @@ async function problemOf(response: Response): Promise<ApiError> {
   return new ApiError(response.status, text);
 }
 
-/** The hub's API. A failed call rejects with ApiError, or with fetch's error when nobody answers. */
+/**
+ * The hub's API. A failed call rejects with ApiError, or with fetch's error when nobody answers.
+ */
 export function hubApi({ baseUrl, token, onDate }: ApiOptions): Api {
   async function get(path: string, accept: string, signal: AbortSignal): Promise<Response> {
     const secret = token();

@@ -7,7 +7,9 @@ export interface HistoryQueue {
   show(key: string): void;
   /** It left the screen: a request that has not started is not made. */
   hide(key: string): void;
-  /** After a reconnection there are holes: what is on screen is fetched again, the rest when shown. */
+  /**
+   * After a reconnection there are holes: what is on screen is fetched again, the rest when shown.
+   */
   refetch(): void;
 }
 

@@ -68,7 +68,9 @@ function deliver({ event, data }: StreamEvent, options: LiveOptions): void {
   if (event === 'status') options.onStatus(JSON.parse(data) as Status);
 }
 
-/** One connection from its start to its end. The stream is opened first, so nothing falls between. */
+/**
+ * One connection from its start to its end. The stream is opened first, so nothing falls between.
+ */
 async function connectOnce(options: LiveOptions, signal: AbortSignal): Promise<void> {
   const abort = new AbortController();
   const linked = AbortSignal.any([signal, abort.signal]);

@@ -129,7 +129,9 @@ export function packColumns(devices: readonly Device[], count: number): Device[]
   return columns.map((column) => column.devices);
 }
 
-/** The first devices with at most `metricsMax` metrics in all, and how many metrics are left out. */
+/**
+ * The first devices with at most `metricsMax` metrics in all, and how many metrics are left out.
+ */
 export function firstMetrics(
   devices: readonly Device[],
   metricsMax: number,

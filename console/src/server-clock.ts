@@ -1,6 +1,6 @@
 /**
- * What the hub's clock shows, told from this machine's monotonic clock: the wall clock of a phone or
- * a laptop may be minutes off, and ages must not jump when it is set.
+ * What the hub's clock shows, told from this machine's monotonic clock: the wall clock of a phone
+ * or a laptop may be minutes off, and ages must not jump when it is set.
  *
  * The offset (hub's wall clock minus local monotonic clock) lies in `[low, high]`:
  * - a `date` header was true, cut to the second, between asking and the answer;

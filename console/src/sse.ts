@@ -13,7 +13,9 @@ export interface SseParser {
   push(chunk: string): void;
 }
 
-/** Comments (the heartbeat), ids and retry hints are read over: the hub's page needs none of them. */
+/**
+ * Comments (the heartbeat), ids and retry hints are read over: the hub's page needs none of them.
+ */
 export function sseParser(onEvent: (event: StreamEvent) => void): SseParser {
   let buffer = '';
   let event = '';

@@ -7,7 +7,9 @@ import { groupDevices, isAlarm, keyOf, type Metric, nextMetric } from './reading
 import { boundedSeries, type Series, WINDOW_MS } from './series.ts';
 import { serverClock } from './server-clock.ts';
 
-/** Everything the page shows. Components read these signals; only the functions below write them. */
+/**
+ * Everything the page shows. Components read these signals; only the functions below write them.
+ */
 
 /** A page with more than that is no overview; the rest is counted and said. About 5 MB. */
 const METRICS_MAX = 5_000;
@@ -16,7 +18,9 @@ const SERIES_MAX = 500;
 const HISTORY_POINTS = 120;
 /** The rate of the last ten minutes, one point a second. */
 export const RATE_WINDOW_MS = 10 * 60_000;
-/** The stream brings a status every two seconds: after this silence the page is not live any more. */
+/**
+ * The stream brings a status every two seconds: after this silence the page is not live any more.
+ */
 const SILENT_MS_MIN = 5_000;
 
 const TOKEN_KEY = 'holdfast-token';

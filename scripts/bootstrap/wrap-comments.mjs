@@ -27,7 +27,9 @@ export function wrapComments(text) {
   return lines.join('\n');
 }
 
-/** Moves the words that are too many to the next line of the same paragraph, or to one of its own. */
+/**
+ * Moves the words that are too many to the next line of the same paragraph, or to one of its own.
+ */
 function wrapLine(lines, index) {
   const comment = COMMENT_LINE.exec(lines[index])?.groups;
   if (!comment || lines[index].length <= LINE_CHARACTERS_MAX) return;

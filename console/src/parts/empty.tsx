@@ -10,7 +10,9 @@ function mosquittoTarget(): string {
   return `-h ${host === 'localhost' ? '127.0.0.1' : host}${port && port !== '1883' ? ` -p ${port}` : ''}`;
 }
 
-/** Browsers give the clipboard to secure pages only; elsewhere the text is selected for the user. */
+/**
+ * Browsers give the clipboard to secure pages only; elsewhere the text is selected for the user.
+ */
 async function copy(command: string, shown: HTMLElement | null): Promise<string> {
   try {
     await navigator.clipboard.writeText(command);

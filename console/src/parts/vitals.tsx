@@ -99,7 +99,9 @@ function fullText(log: LogStatus): string {
   return formatDuration(log.secondsUntilFull * 1000);
 }
 
-/** The promise at a glance: what comes in, what is held and for how long, and that nothing is lost. */
+/**
+ * The promise at a glance: what comes in, what is held and for how long, and that nothing is lost.
+ */
 export function Vitals({ status: { inputs, log } }: { status: Status }) {
   const tone = fullTone(log);
   return (
