@@ -40,10 +40,7 @@ const FLAG_CLOCK_SYNCED = 1;
 const COMPRESS_MIN_BYTES = 512;
 /** From here on the thread pool is used: about 0.1 ms of work on a PC, 1 ms on a Pi. */
 const OFF_THREAD_MIN_BYTES = 16 * 1024;
-/**
- * No block is larger: a gathered group of 1 MiB and the largest message that MQTT knows, 256
- * MiB.
- */
+/** No block is larger: a group of 1 MiB and the largest message that MQTT knows, 256 MiB. */
 const BODY_BYTES_MAX = 260 * 1024 * 1024;
 /** No block has more events: a tail that is lost with its block is set so far beyond it. */
 export const EVENTS_MAX = 0x1_0000;

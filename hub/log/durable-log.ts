@@ -11,7 +11,7 @@
  * - opening does not fail because something in it is damaged: that is set aside, counted, reported.
  */
 import type { Clock } from '../core/clock.ts';
-import { describeError, HubError } from '../core/errors.ts';
+import { describeError } from '../core/errors.ts';
 import { LANES, type Lane, type Message } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { LogStatus } from '../core/status.ts';

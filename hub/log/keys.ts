@@ -7,11 +7,9 @@ import type { KeyRange } from './storage.ts';
  *
  *   b <lane> <first offset, 8 bytes big endian>   a block
  *   c <sink> 0x00 <lane>                          the cursor of a sink in a lane
- *   l <lane> <first offset, 8 bytes big endian>   lost+found: a damaged block, or nothing but its
- *   place
  *   d <sink> 0x00 <number, 8 bytes>               a dead letter
- *   m <name>                                      the log's own facts: id, format, lane heads,
- *   losses
+ *   l <lane> <first offset, 8 bytes>              lost+found: a damaged block, or only its place
+ *   m <name>                                      the log's own facts: id, lane positions, losses
  *   s <kind> ...                                  MQTT sessions, subscriptions, retained messages
  */
 const BLOCK = 0x62;
