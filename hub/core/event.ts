@@ -12,6 +12,10 @@ export type Lane = (typeof LANES)[number];
 export const EVENT_KINDS = ['message', 'reading', 'alarm', 'hub.health', 'loss'] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
+/** Why an accepted event was given up. */
+export const LOSS_REASONS = ['full', 'age', 'poison', 'corrupt', 'rate'] as const;
+export type LossReason = (typeof LOSS_REASONS)[number];
+
 /** What arrived, before it is an event. */
 export interface Message {
   readonly topic: string;

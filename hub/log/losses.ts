@@ -1,11 +1,7 @@
-import type { Lane, Message } from '../core/event.ts';
+import type { Lane, LossReason, Message } from '../core/event.ts';
 import { metaKey } from './keys.ts';
 import { openRecord, sealRecord } from './record.ts';
 import type { Storage, WriteOperation } from './storage.ts';
-
-/** Why an accepted event was given up. */
-export const LOSS_REASONS = ['full', 'age', 'poison', 'corrupt', 'rate'] as const;
-export type LossReason = (typeof LOSS_REASONS)[number];
 
 export const LOSS_TOPIC = 'holdfast/loss';
 const LOSSES_KEY = metaKey('losses');

@@ -1,10 +1,9 @@
 import type { Clock } from '../core/clock.ts';
-import { LANES, type Lane } from '../core/event.ts';
+import { LANES, type Lane, type LossReason } from '../core/event.ts';
 import type { BlockHeader } from './block-format.ts';
 import type { Cursors } from './cursors.ts';
 import { blockKey, blockRange, offsetOfKey } from './keys.ts';
 import { headerOf, type LaneState } from './lane-state.ts';
-import type { LossReason } from './losses.ts';
 import type { Storage, WriteOperation } from './storage.ts';
 import type { Writer } from './writer.ts';
 

