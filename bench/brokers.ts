@@ -17,8 +17,15 @@ export interface Hub extends Broker {
 
 const MAIN = join(import.meta.dirname, '..', 'hub', 'main.js');
 
-/** `sinks` is YAML flow style; with none the log alone is measured. */
-export async function startHub(folder: string, sinks = '[]'): Promise<Hub> {
+/** Sections of the configuration in YAML flow style. */
+export interface HubSections {
+  /** With none the log alone is measured. */
+  readonly sinks?: string;
+  readonly log?: string;
+}
+
+/** Starts a hub on what is in `folder`, which may be a hub's that has stopped. */
+export async function startHub(folder: string, sections: HubSections = {}): Promise<Hub> {
   const [mqttPort, httpPort] = [await freePort(), await freePort()];
   const configFile = join(folder, 'holdfast.yaml');
   const config = [
@@ -27,7 +34,8 @@ export async function startHub(folder: string, sinks = '[]'): Promise<Hub> {
     '  anonymous: true',
     `  listeners: [{ type: tcp, host: 127.0.0.1, port: ${mqttPort} }]`,
     'decode: [{ topic: "site/{area}/{device}/{metric}", format: json }]',
-    `sinks: ${sinks}`,
+    `log: ${sections.log ?? '{}'}`,
+    `sinks: ${sections.sinks ?? '[]'}`,
     `http: { host: 127.0.0.1, port: ${httpPort} }`,
   ];
   mkdirSync(folder, { recursive: true });

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../tests/support/free-port.ts';
 import { type Hub, startHub } from './brokers.ts';
+import { lagOf } from './hub-status.ts';
 import type { LoadGenerator } from './load.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 import { table, thousands } from './statistics.ts';
@@ -24,15 +25,6 @@ const LOOK_EVERY_MS = 25;
 /** At a tenth of what is expected the drain of the default backlog still ends in this time. */
 const DRAIN_MS_MAX = 120_000;
 
-async function lagOf(hub: Hub): Promise<number> {
-  const status: unknown = await (await fetch(`${hub.url}/api/v1/status`)).json();
-  if (typeof status === 'object' && status !== null && 'sinks' in status) {
-    const [sink] = Array.isArray(status.sinks) ? status.sinks : [];
-    if (typeof sink?.lagEvents === 'number') return sink.lagEvents;
-  }
-  throw new Error('/api/v1/status does not show the sink');
-}
-
 /**
  * The far side is away while a backlog of `events` grows; then it returns, and everything follows.
  */
@@ -46,7 +38,7 @@ export async function benchDrain(
   // The waits are short, because finding out that the far side is back is not what is measured.
   const retry = '{ delay_min: 100 ms, delay_max: 500 ms }';
   const sinks = `[{ id: far, type: http, url: "${url}", retry: ${retry} }]`;
-  const hub = await startHub(join(folder, 'drain'), sinks);
+  const hub = await startHub(join(folder, 'drain'), { sinks });
   try {
     await load.run(hub.mqttPort, {
       connections: 50,

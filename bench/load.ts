@@ -10,6 +10,8 @@ export interface LoadShape {
   readonly window: number;
   readonly messages: number;
   readonly payloadBytes: number;
+  /** Publishes a second of all connections together; as fast as the window allows without it. */
+  readonly rate?: number;
 }
 
 export interface LoadResult {
@@ -38,9 +40,11 @@ export function prepareLoad(folder: string): LoadGenerator {
     : (['node', process.execPath, [FALLBACK]] as const);
   return {
     kind,
-    async run(port, { connections, window, messages, payloadBytes }) {
-      const args = [port, connections, window, messages, payloadBytes].map(String);
-      const options = { timeout: RUN_MS_MAX };
+    async run(port, { connections, window, messages, payloadBytes, rate = 0 }) {
+      const shape = [port, connections, window, messages, payloadBytes];
+      const args = (rate > 0 ? [...shape, rate] : shape).map(String);
+      const pacedMs = rate > 0 ? (messages / rate) * 1000 : 0;
+      const options = { timeout: pacedMs + RUN_MS_MAX };
       const { stdout } = await promisify(execFile)(command, [...before, ...args], options);
       return parseResult(stdout);
     },

@@ -2,9 +2,10 @@
  * MQTT 3.1.1 publisher for benchmarks: QoS 1, pipelined, on loopback. One thread and one epoll, so
  * that it takes a small and equal share of the machine whoever the broker is.
  *
- *   mqtt-load PORT CONNECTIONS WINDOW MESSAGES PAYLOAD_BYTES
+ *   mqtt-load PORT CONNECTIONS WINDOW MESSAGES PAYLOAD_BYTES [RATE]
  *
- * WINDOW is how many publishes of a connection may be unacknowledged. Prints one line of JSON.
+ * WINDOW is how many publishes of a connection may be unacknowledged. RATE paces it: so many
+ * publishes a second, the connections in turn. Prints one line of JSON.
  * Exits with 1, saying why, when the broker closes, acknowledges what was not sent, or stops
  * answering.
  */
@@ -207,12 +208,33 @@ static double latency_ms(double share) {
   return (double)latencies_ns[(long)((double)(latencies - 1) * share)] / 1e6;
 }
 
-static void run(struct connection **connections, long count, long messages, int poll) {
+/* Gives each connection its share of the first `messages`, and sends. */
+static void allow(struct connection **connections, long count, long messages) {
+  for (long i = 0; i < count; i++) {
+    connections[i]->to_send = messages / count + (i < messages % count);
+    publish(connections[i]);
+  }
+}
+
+/* `rate` is 0 for as fast as the window allows. */
+static void run(struct connection **connections, long count, long messages, long rate, int poll) {
   struct epoll_event events[EVENTS_MAX];
-  for (long i = 0; i < count; i++) publish(connections[i]);
+  uint64_t started_ns = now_ns(CLOCK_MONOTONIC), answered_ns = started_ns;
+  long allowed = rate > 0 ? 0 : messages;
+  allow(connections, count, allowed);
   for (long done = 0; done < messages;) {
-    int ready = epoll_wait(poll, events, EVENTS_MAX, SILENCE_MS_MAX);
-    if (ready == 0) fail("no answer for %d s after %ld of %ld", SILENCE_MS_MAX / 1000, done, messages);
+    uint64_t now = now_ns(CLOCK_MONOTONIC);
+    long due = (long)((double)(now - started_ns) / 1e9 * (double)rate) + 1;
+    if (allowed < messages && due > allowed) {
+      if (done == allowed) answered_ns = now; /* nothing to be answered until now */
+      allowed = due < messages ? due : messages;
+      allow(connections, count, allowed);
+    }
+    int ready = epoll_wait(poll, events, EVENTS_MAX, allowed < messages ? 1 : SILENCE_MS_MAX);
+    now = now_ns(CLOCK_MONOTONIC);
+    if (ready > 0 || done == allowed) answered_ns = now;
+    if (now - answered_ns >= SILENCE_MS_MAX * UINT64_C(1000000))
+      fail("no answer for %d s after %ld of %ld", SILENCE_MS_MAX / 1000, done, messages);
     for (int i = 0; i < ready; i++) {
       struct connection *c = events[i].data.ptr;
       done += take_acknowledgements(c);
@@ -222,12 +244,14 @@ static void run(struct connection **connections, long count, long messages, int 
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) fail("usage: mqtt-load PORT CONNECTIONS WINDOW MESSAGES PAYLOAD_BYTES");
+  if (argc != 6 && argc != 7)
+    fail("usage: mqtt-load PORT CONNECTIONS WINDOW MESSAGES PAYLOAD_BYTES [RATE]");
   int port = (int)argument(argv[1], "PORT", 1, 65535);
   long count = argument(argv[2], "CONNECTIONS", 1, CONNECTIONS_MAX);
   window = argument(argv[3], "WINDOW", 1, WINDOW_MAX);
   long messages = argument(argv[4], "MESSAGES", 1, 100000000);
   payload_bytes = argument(argv[5], "PAYLOAD_BYTES", PAYLOAD_MIN, PAYLOAD_MAX);
+  long rate = argc == 7 ? argument(argv[6], "RATE", 1, 10000000) : 0;
 
   int poll = epoll_create1(0);
   struct connection **connections = calloc((size_t)count, sizeof *connections);
@@ -237,7 +261,6 @@ int main(int argc, char **argv) {
     struct connection *c = connections[i] = calloc(1, sizeof **connections);
     if (!c) fail("out of memory");
     c->index = (int)i;
-    c->to_send = messages / count + (i < messages % count);
     open_connection(c, port);
     /* Edge-triggered: woken for room to write only when there was none. */
     struct epoll_event interest = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
@@ -245,7 +268,7 @@ int main(int argc, char **argv) {
   }
 
   uint64_t started_ns = now_ns(CLOCK_MONOTONIC);
-  run(connections, count, messages, poll);
+  run(connections, count, messages, rate, poll);
   double seconds = (double)(now_ns(CLOCK_MONOTONIC) - started_ns) / 1e9;
   qsort(latencies_ns, (size_t)latencies, sizeof *latencies_ns, ascending);
   printf("{\"messages\":%ld,\"seconds\":%.6f,\"ackMs\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}}\n",

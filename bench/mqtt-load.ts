@@ -4,9 +4,8 @@ import { connect, type Socket } from 'node:net';
  * mqtt-load.c for machines without a C compiler, with the same arguments and the same output. It
  * takes a core of its own, so figures made with it are too low; they still compare.
  */
-const [port = 0, connections = 0, window = 0, messages = 0, payloadBytes = 0] = process.argv
-  .slice(2)
-  .map(Number);
+const [port = 0, connections = 0, window = 0, messages = 0, payloadBytes = 0, rate = 0] =
+  process.argv.slice(2).map(Number);
 
 const PACKET_ID_MAX = 65_535;
 const SILENCE_MS_MAX = 20_000;
@@ -33,23 +32,23 @@ function packet(header: number, ...parts: readonly Buffer[]): Buffer {
 class Publisher {
   readonly #socket: Socket;
   readonly #topic: Buffer;
-  readonly #toSend: number;
   readonly #latenciesMs: number[];
   readonly #sentMs = new Map<number, number>();
   #rest: Buffer = Buffer.alloc(0);
+  #toSend = 0;
+  #total = 0;
   #sent = 0;
   #lastId = 0;
   #done = () => {};
 
-  private constructor(socket: Socket, index: number, toSend: number, latenciesMs: number[]) {
+  private constructor(socket: Socket, index: number, latenciesMs: number[]) {
     this.#socket = socket;
     this.#topic = text(`site/bench/dev${index}/temp`);
-    this.#toSend = toSend;
     this.#latenciesMs = latenciesMs;
   }
 
   /** Resolves after the CONNACK. */
-  static async open(index: number, toSend: number, latenciesMs: number[]): Promise<Publisher> {
+  static async open(index: number, latenciesMs: number[]): Promise<Publisher> {
     const socket = connect(port, '127.0.0.1').setNoDelay(true).setTimeout(SILENCE_MS_MAX);
     socket.once('timeout', () => socket.destroy(new Error('the broker is silent')));
     const hello = Buffer.from([4, 0x02, 0, 0]); // MQTT 3.1.1, clean session, no keep alive
@@ -61,18 +60,24 @@ class Publisher {
         else reject(new Error(`refused with code ${answer[3]}`));
       });
     });
-    return new Publisher(socket, index, toSend, latenciesMs);
+    return new Publisher(socket, index, latenciesMs);
   }
 
-  /** Publishes everything and resolves with the last PUBACK. */
-  run(): Promise<void> {
+  /** Resolves with the PUBACK of the last of `total`; sends as many as it is allowed. */
+  run(total: number): Promise<void> {
     return new Promise((resolve, reject) => {
+      this.#total = total;
       this.#done = resolve;
       this.#socket.once('error', reject);
       this.#socket.once('close', () => reject(new Error('the broker closed a connection')));
       this.#socket.on('data', (data) => this.#take(data));
       this.#fill();
     });
+  }
+
+  allow(toSend: number): void {
+    this.#toSend = toSend;
+    this.#fill();
   }
 
   close(): void {
@@ -83,7 +88,7 @@ class Publisher {
     const packets: Buffer[] = [];
     while (this.#sent < this.#toSend && this.#sentMs.size < window) packets.push(this.#publish());
     if (packets.length > 0) this.#socket.write(Buffer.concat(packets));
-    if (this.#sent === this.#toSend && this.#sentMs.size === 0) this.#done();
+    if (this.#sent === this.#total && this.#sentMs.size === 0) this.#done();
   }
 
   #publish(): Buffer {
@@ -118,12 +123,23 @@ class Publisher {
 
 const latenciesMs: number[] = [];
 const publishers: Publisher[] = [];
-for (let i = 0; i < connections; i++) {
-  const share = Math.floor(messages / connections) + (i < messages % connections ? 1 : 0);
-  publishers.push(await Publisher.open(i, share, latenciesMs));
-}
+for (let i = 0; i < connections; i++) publishers.push(await Publisher.open(i, latenciesMs));
+
+const shareOf = (index: number, count: number) =>
+  Math.floor(count / connections) + (index < count % connections ? 1 : 0);
+/** Gives each connection its share of the first `count`. */
+const allow = (count: number) => {
+  for (const [index, publisher] of publishers.entries()) publisher.allow(shareOf(index, count));
+};
 const startedMs = performance.now();
-await Promise.all(publishers.map((publisher) => publisher.run()));
+const published = Promise.all(publishers.map((each, index) => each.run(shareOf(index, messages))));
+if (rate === 0) allow(messages);
+const pace = setInterval(() => {
+  const due = Math.floor(((performance.now() - startedMs) / 1000) * rate) + 1;
+  if (rate > 0) allow(Math.min(due, messages));
+}, 1);
+await published;
+clearInterval(pace);
 const seconds = (performance.now() - startedMs) / 1000;
 for (const publisher of publishers) publisher.close();
 latenciesMs.sort((a, b) => a - b);

@@ -16,6 +16,8 @@ export interface Server {
   cpuMs(): number;
   /** Resident memory, in bytes. */
   residentBytes(): number;
+  /** Bytes sent to storage so far, page by page, as Linux counts them. */
+  writtenBytes(): number;
   stop(): Promise<void>;
 }
 
@@ -42,6 +44,7 @@ export async function startServer(
   return {
     cpuMs: () => cpuMsOf(child.pid),
     residentBytes: () => residentBytesOf(child.pid),
+    writtenBytes: () => writtenBytesOf(child.pid),
     stop: () => stop(child, ended),
   };
 }
@@ -68,4 +71,9 @@ function cpuMsOf(pid: number | undefined): number {
 function residentBytesOf(pid: number | undefined): number {
   const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Number(match?.[1]) * 1024;
+}
+
+function writtenBytesOf(pid: number | undefined): number {
+  const match = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'));
+  return Number(match?.[1]);
 }

@@ -2,18 +2,50 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchBacklog, describeBacklog } from './backlog.ts';
 import { benchDrain, describeDrain } from './drain.ts';
 import { benchIngest, describeIngest } from './ingest.ts';
-import { prepareLoad } from './load.ts';
+import { benchLatency, describeLatency } from './latency.ts';
+import { type LoadGenerator, prepareLoad } from './load.ts';
+import { benchWear, describeWear, PROFILES, type Profile } from './wear.ts';
 
 const USAGE = `npm run bench -- [options]
-  --only ingest|drain   one of the two (default: both)
-  --pairs N             runs of each broker (default 5)
-  --messages N          messages of one ingest run (default 200000)
-  --events N            backlog of the drain (default 300000)
-  --json                the result as JSON on stdout`;
+  --only NAME       one of ingest, drain, latency, wear, backlog (default: ingest and drain)
+  --pairs N         runs of each side (default 5)
+  --messages N      messages of one ingest run, and of wear at full rate (default 200000)
+  --events N        backlog of drain and backlog (default 300000)
+  --seconds N       of one latency run (default 15)
+  --minutes N       of wear at a trickle (default 2)
+  --rates N,N       events a second of the trickles (default 20)
+  --connections N,N of the trickles, each (default 1,20)
+  --profiles A,B    commit profiles of the trickles (default balanced)
+  --folder DIR      where the data goes (default: beside the sources); wear then also looks at what
+                    the device of DIR takes, journal included, so nobody else should write there
+  --json            the result as JSON on stdout`;
 
 const EXIT_USAGE = 64;
+const BENCHES = ['ingest', 'drain', 'latency', 'wear', 'backlog'] as const;
+type Bench = (typeof BENCHES)[number];
+
+function isBench(name: string): name is Bench {
+  return BENCHES.some((bench) => bench === name);
+}
+
+function wholeNumber(name: string, text: string, max: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new Error(`--${name} is a whole number from 1 to ${max}, not \`${text}\``);
+}
+
+function wholeNumbers(name: string, text: string, max: number): number[] {
+  return text.split(',').map((each) => wholeNumber(name, each, max));
+}
+
+function profileNamed(name: string): Profile {
+  const profile = PROFILES.find((each) => each === name);
+  if (profile === undefined) throw new Error(`--profiles: there is no profile \`${name}\``);
+  return profile;
+}
 
 function options() {
   const { values } = parseArgs({
@@ -22,29 +54,72 @@ function options() {
       pairs: { type: 'string', default: '5' },
       messages: { type: 'string', default: '200000' },
       events: { type: 'string', default: '300000' },
+      seconds: { type: 'string', default: '15' },
+      minutes: { type: 'string', default: '2' },
+      rates: { type: 'string', default: '20' },
+      connections: { type: 'string', default: '1,20' },
+      profiles: { type: 'string', default: 'balanced' },
+      folder: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   });
-  const count = (name: 'pairs' | 'messages' | 'events', max: number) => {
-    const value = Number(values[name]);
-    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-    throw new Error(`--${name} is a whole number from 1 to ${max}, not \`${values[name]}\``);
-  };
-  if (values.only !== undefined && values.only !== 'ingest' && values.only !== 'drain')
-    throw new Error(`--only is ingest or drain, not \`${values.only}\``);
+  const { only } = values;
+  if (only !== undefined && !isBench(only))
+    throw new Error(`--only is one of ${BENCHES.join(', ')}, not \`${only}\``);
   return {
-    ...values,
-    pairs: count('pairs', 100),
-    messages: count('messages', 10_000_000),
-    events: count('events', 10_000_000),
+    json: values.json,
+    folder: values.folder,
+    device: values.folder !== undefined,
+    benches: only === undefined ? (['ingest', 'drain'] as const) : [only],
+    profiles: values.profiles.split(',').map(profileNamed),
+    pairs: wholeNumber('pairs', values.pairs, 100),
+    messages: wholeNumber('messages', values.messages, 10_000_000),
+    events: wholeNumber('events', values.events, 10_000_000),
+    seconds: wholeNumber('seconds', values.seconds, 600),
+    minutes: wholeNumber('minutes', values.minutes, 24 * 60),
+    rates: wholeNumbers('rates', values.rates, 10_000),
+    connections: wholeNumbers('connections', values.connections, 1_000),
   };
 }
 
 type Options = ReturnType<typeof options>;
 
+/** Runs one of them: its report, and the same for people. */
+async function measure(
+  bench: Bench,
+  folder: string,
+  load: LoadGenerator,
+  wanted: Options,
+): Promise<readonly [report: unknown, text: string]> {
+  const { pairs, messages, events, seconds } = wanted;
+  switch (bench) {
+    case 'ingest': {
+      const shape = { connections: 50, window: 100, messages, payloadBytes: 100 };
+      const report = await benchIngest(folder, load, shape, pairs);
+      return [report, describeIngest(report)];
+    }
+    case 'drain': {
+      const report = await benchDrain(folder, load, events);
+      return [report, describeDrain(report)];
+    }
+    case 'latency': {
+      const report = await benchLatency(folder, load, seconds, pairs);
+      return [report, describeLatency(report)];
+    }
+    case 'wear': {
+      const report = await benchWear(folder, load, wanted);
+      return [report, describeWear(report)];
+    }
+    case 'backlog': {
+      const report = await benchBacklog(folder, load, events, pairs);
+      return [report, describeBacklog(report)];
+    }
+  }
+}
+
 async function run(wanted: Options): Promise<void> {
   // Beside the sources and not in /tmp, which often is memory: an fsync there costs nothing.
-  const parent = join(import.meta.dirname, '..');
+  const parent = wanted.folder ?? join(import.meta.dirname, '..');
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, '.bench-'));
   const say = (text: string) => (wanted.json ? undefined : console.log(`${text}\n`));
@@ -59,13 +134,13 @@ async function run(wanted: Options): Promise<void> {
       load: load.kind,
     };
     say(`${machine.cores} x ${machine.processor}, Node.js ${machine.node}, load in ${load.kind}`);
-    const shape = { connections: 50, window: 100, messages: wanted.messages, payloadBytes: 100 };
-    const ingest =
-      wanted.only === 'drain' ? null : await benchIngest(folder, load, shape, wanted.pairs);
-    if (ingest) say(describeIngest(ingest));
-    const drain = wanted.only === 'ingest' ? null : await benchDrain(folder, load, wanted.events);
-    if (drain) say(describeDrain(drain));
-    if (wanted.json) console.log(JSON.stringify({ machine, ingest, drain }, null, 2));
+    const reports: Partial<Record<Bench, unknown>> = {};
+    for (const bench of wanted.benches) {
+      const [report, text] = await measure(bench, folder, load, wanted);
+      reports[bench] = report;
+      say(text);
+    }
+    if (wanted.json) console.log(JSON.stringify({ machine, ...reports }, null, 2));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

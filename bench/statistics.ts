@@ -7,6 +7,14 @@ export function median(values: readonly number[]): number {
   return (upper + lower) / 2;
 }
 
+/** The value below which `share` of the others are. Throws for an empty list. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const value = sorted[Math.floor((sorted.length - 1) * share)];
+  if (value === undefined) throw new Error('a quantile of nothing');
+  return value;
+}
+
 /** `rows` under `header` in columns, numbers to the right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows];

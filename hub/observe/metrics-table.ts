@@ -61,7 +61,13 @@ export const METRICS = [
     'counter',
     'holdfast_log_written_bytes_total',
     [],
-    'Bytes the log handed to storage: keys and values, before what LevelDB writes again when it compacts.',
+    'Bytes this process has sent to storage since it started, as Linux counts them (write_bytes of /proc/self/io): whole pages, with compactions and whatever else the process writes, without the journal of the file system (docs/wear.md). Where Linux does not tell: keys and values that the log handed to storage.',
+  ),
+  metric(
+    'counter',
+    'holdfast_log_thinned_events_total',
+    ['lane'],
+    'Events that became a part of aggregates to make room.',
   ),
   metric(
     'counter',
@@ -86,6 +92,12 @@ export const METRICS = [
     'holdfast_sink_delivered_events_total',
     ['sink'],
     'Events the far side has taken.',
+  ),
+  metric(
+    'counter',
+    'holdfast_sink_replayed_events_total',
+    ['sink'],
+    'Events the far side has taken again, in replays.',
   ),
   metric(
     'counter',
@@ -149,7 +161,7 @@ export const METRICS = [
     'gauge',
     'holdfast_clock_offset_seconds',
     [],
-    'How far the wall clock moved against the monotonic clock since the hub started.',
+    'How far the wall clock was moved by its last correction: a synchronisation, or a step.',
   ),
   metric(
     'gauge',

@@ -7,32 +7,34 @@
  * - a group is one atomic write: its blocks, the state that belongs to them, and whatever rides
  *   along (cursors), so they cannot disagree after a crash;
  * - `done` callbacks run in the order of `add`, once each, and only after the write is as durable
- *   as
- *   configured; with an error only when the log closes while the card refuses writes;
+ *   as configured and `noted` has followed it; with an error only when the log closes while the
+ *   card refuses writes;
+ * - `noted` never keeps the card waiting: it runs beside the next write, and once for all writes
+ *   that were done meanwhile;
  * - with `interval` nothing stays unsynced for longer than the interval and the write that ends it.
  */
 import assert from 'node:assert';
-import type { Clock } from '../core/clock.ts';
-import { HubError } from '../core/errors.ts';
-import { LANES, type Lane, type Message } from '../core/event.ts';
-import { BlockBuilder } from './block-body.ts';
-import { type BlockHeader, readHeader, sealBlock } from './block-format.ts';
-import { blockKey, metaKey } from './keys.ts';
-import type { LaneState } from './lane-state.ts';
-import type { WriteOperation } from './storage.ts';
+import type { Clock } from '../../core/clock.ts';
+import { HubError } from '../../core/errors.ts';
+import { LANES, type Lane, type Message } from '../../core/event.ts';
+import { RateMeter } from '../../core/rate.ts';
+import { BlockBuilder } from '../block/block-body.ts';
+import { type BlockHeader, readHeader, sealBlock } from '../block/block-format.ts';
+import { type CommitProfile, type Gathered, Gathering } from './gathering.ts';
+import { blockKey, metaKey } from '../keys.ts';
+import type { LaneState } from '../lane-state.ts';
+import type { WriteOperation } from '../storage/storage.ts';
 import type { Writer } from './writer.ts';
 
 export type Done = (error?: HubError) => void;
-
-/** How long a group may gather, by commit profile. See docs/LOG.md for what each costs the card. */
-export const GATHER_MS = { latency: 0, balanced: 5, card: 250 } as const;
-export type CommitProfile = keyof typeof GATHER_MS;
 
 /**
  * A group of this size need not gather any longer: its one fsync and its last half-empty page are
  * already shared by hundreds of events, and the card can work while the next group arrives.
  */
 const GATHERED_BYTES = 64 * 1024;
+/** Timers keep whole milliseconds: what is due within one is due. */
+const TIMER_MS = 1;
 /** A group that waits for the write before it takes no more than this: the next one begins. */
 const GROUP_BYTES_MAX = 1024 * 1024;
 export type Durability =
@@ -59,10 +61,17 @@ export interface GroupCommitOptions {
   readonly clock: Clock;
   readonly profile: CommitProfile;
   readonly durability: Durability;
+  /** The events of a lane that the next write holds, by source; before its `riders`. */
+  received(lane: Lane, sources: ReadonlyMap<string, number>): void;
   /** Operations that join the next write because it happens anyway. */
   riders(): WriteOperation[];
   /** After each write, before the callbacks. `seconds` from its start until it was durable. */
   committed(blocks: readonly CommittedBlock[], seconds: number, bytes: number): void;
+  /**
+   * After writes, when the lanes have their new positions and before those writes are
+   * acknowledged. The acknowledgements follow whatever becomes of it: it reports its own troubles.
+   */
+  noted?(): Promise<void>;
 }
 
 /** Keyed by key, so that the same state changed twice is written once, and takes memory once. */
@@ -83,26 +92,35 @@ class Group {
   readonly builders = new Map<Lane, BlockBuilder>();
   readonly done: Done[] = [];
   readonly operations: Operations = new Map();
-  readonly startedMs: number;
+  readonly gathered: Gathered;
   bytes = 0;
   /** Takes no more: a block's indices are used up, or it is being packed. */
   full = false;
   packed: Promise<PackedBlock[]> | undefined;
 
-  constructor(startedMs: number) {
-    this.startedMs = startedMs;
+  constructor(gathered: Gathered) {
+    this.gathered = gathered;
   }
 }
 
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
-  readonly #gatherMs: number;
+  readonly #gathering: Gathering;
   #group: Group | undefined;
   #queue: Group[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #timerMs = 0;
+  #soon: NodeJS.Immediate | undefined;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #writing: Promise<void> | undefined;
+  /** Written, and waiting for `noted`. Bounded by what was written during one call of it. */
+  #written: Written[] = [];
+  #noting: Promise<void> = Promise.resolve();
   #pendingBytes = 0;
+  #unacknowledgedGroups = 0;
+  #payloadBytes = 0;
+  #writtenBytes = 0;
+  readonly #commitRate: RateMeter;
   #syncTimer: NodeJS.Timeout | undefined;
   /** When the oldest write that is not synced was acknowledged. */
   #unsyncedMs: number | undefined;
@@ -111,7 +129,8 @@ export class GroupCommit {
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
-    this.#gatherMs = GATHER_MS[options.profile];
+    this.#gathering = new Gathering(options.profile);
+    this.#commitRate = new RateMeter(() => options.clock.monotonicMs());
   }
 
   /** Bytes that wait for their write. */
@@ -119,9 +138,18 @@ export class GroupCommit {
     return this.#pendingBytes;
   }
 
+  /** Since the log was opened. `writtenBytes`: keys and values, as they were handed to storage. */
+  get counts() {
+    return {
+      payloadBytes: this.#payloadBytes,
+      writtenBytes: this.#writtenBytes,
+      commitsPerSecond: this.#commitRate.perSecond(),
+    };
+  }
+
   /** Adds an event, and the state that must not be without it. */
   add(message: Message, lane: Lane, done: Done, operations?: readonly WriteOperation[]): void {
-    const group = this.#gathering();
+    const group = this.#openGroup();
     let builder = group.builders.get(lane);
     if (!builder) {
       builder = new BlockBuilder();
@@ -130,15 +158,23 @@ export class GroupCommit {
     const before = builder.bytes;
     builder.add(message, this.#options.clock);
     this.#grow(group, builder.bytes - before);
+    this.#payloadBytes += message.payload.length;
     group.full ||= builder.full;
     group.done.push(done);
     if (operations && operations.length > 0) this.#join(group, operations);
-    this.#schedule(group);
+    this.#joined(group, lane === 'alarm'); // an alarm does not wait for company
   }
 
-  /** Adds state without an event. */
-  write(operations: readonly WriteOperation[], done: Done): void {
-    const group = this.#gathering();
+  /**
+   * Adds state without an event. Somebody who has waited for an event already often waits for it,
+   * so it goes soon; `gathered` when it takes the place of an event.
+   */
+  write(
+    operations: readonly WriteOperation[],
+    done: Done,
+    pace: 'soon' | 'gathered' = 'soon',
+  ): void {
+    const group = this.#openGroup();
     this.#join(group, operations);
     for (const operation of operations) {
       this.#grow(
@@ -147,7 +183,7 @@ export class GroupCommit {
       );
     }
     group.done.push(done);
-    this.#schedule(group);
+    this.#joined(group, pace === 'soon');
   }
 
   /** State for the next write, whoever causes it. */
@@ -177,14 +213,14 @@ export class GroupCommit {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     clearTimeout(this.#syncTimer);
-    const last = this.#group ?? new Group(this.#options.clock.monotonicMs());
-    if (!this.#group) this.#queue.push(last);
+    const last = this.#group ?? this.#newGroup();
     this.#group = undefined;
     put(last.operations, syncOperation());
     while (this.#writing !== undefined || this.#queue.length > 0) {
       this.#start();
       await this.#writing;
     }
+    await this.#noting;
     this.#state = 'closed';
   }
 
@@ -200,33 +236,63 @@ export class GroupCommit {
     this.#pendingBytes += bytes;
   }
 
-  #gathering(): Group {
+  #openGroup(): Group {
     assert(this.#state === 'open', 'the log is closed');
     if (!this.#group || this.#group.full || this.#group.bytes >= GROUP_BYTES_MAX) {
-      this.#group = new Group(this.#options.clock.monotonicMs());
-      this.#queue.push(this.#group);
+      this.#group = this.#newGroup();
     }
     return this.#group;
   }
 
-  #schedule(group: Group): void {
-    if (this.#state !== 'open') return;
+  #newGroup(): Group {
+    const alone = this.#unacknowledgedGroups === 0;
+    const group = new Group(this.#gathering.opened(this.#options.clock.monotonicMs(), alone));
+    this.#unacknowledgedGroups += 1;
+    this.#queue.push(group);
+    return group;
+  }
+
+  #joined({ gathered, bytes }: Group, urgent: boolean): void {
+    // most events of a busy hub find that it is enough: they need no look at the clock
+    if (!gathered.enough) {
+      this.#gathering.joined(gathered, this.#options.clock.monotonicMs(), bytes, urgent);
+    }
+    this.#schedule();
+  }
+
+  /** Sees to it that the first group is written when it is due. */
+  #schedule(): void {
+    const next = this.#queue[0];
+    if (!next || this.#state !== 'open') return;
     if (this.#writing !== undefined) {
-      this.#packAhead();
+      this.#packAhead(next);
       return;
     }
-    if (group.bytes >= GATHERED_BYTES || group.full) {
+    if (isLarge(next)) {
       this.#start();
-    } else if (!this.#timer) {
-      const waitedMs = this.#options.clock.monotonicMs() - group.startedMs;
-      const waitMs = Math.max(0, this.#gatherMs - waitedMs);
-      this.#timer = setTimeout(() => this.#start(), waitMs);
+      return;
+    }
+    const dueMs = this.#gathering.dueMs(next.gathered);
+    if (this.#soon || (this.#timer && this.#timerMs <= dueMs)) return; // it looks again then
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const waitMs = dueMs - this.#options.clock.monotonicMs();
+    if (waitMs < TIMER_MS) {
+      this.#soon = setImmediate(() => this.#start()); // what has been received already joins
+    } else {
+      this.#timerMs = dueMs;
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#schedule();
+      }, Math.ceil(waitMs));
     }
   }
 
   #start(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    clearImmediate(this.#soon);
+    this.#soon = undefined;
     if (!this.#writing) this.#run(this.#drain());
   }
 
@@ -234,8 +300,7 @@ export class GroupCommit {
   #run(writing: Promise<void>): void {
     this.#writing = writing.finally(() => {
       this.#writing = undefined;
-      const next = this.#queue[0];
-      if (next) this.#schedule(next);
+      if (this.#queue.length > 0) this.#schedule();
       else if (this.#unsyncedMs !== undefined && this.#state === 'open' && this.#syncDue())
         this.#sync();
     });
@@ -248,36 +313,61 @@ export class GroupCommit {
   async #drain(): Promise<void> {
     let writing = this.#commitNext(this.#queue.shift());
     while (writing !== undefined) {
-      const { done, error } = await writing;
+      const written = await writing;
       writing = this.#commitNext(this.#nextDue());
-      for (const settled of done) settled(error);
+      this.#acknowledge(written);
     }
   }
 
+  #acknowledge(written: Written): void {
+    const { noted } = this.#options;
+    if (!noted) {
+      this.#settle(written);
+      return;
+    }
+    this.#written.push(written);
+    this.#noting = this.#noting.then(() => this.#noteWrites(noted));
+  }
+
+  /** All that was written by now: of the calls that queued up meanwhile the first does the work. */
+  async #noteWrites(noted: () => Promise<void>): Promise<void> {
+    const written = this.#written.splice(0);
+    // a write that failed has moved nothing; what `noted` cannot do must not hold anybody up
+    if (written.some(({ error }) => !error)) await noted().catch(() => undefined);
+    for (const each of written) this.#settle(each);
+  }
+
+  #settle({ done, error }: Written): void {
+    this.#unacknowledgedGroups -= 1;
+    this.#gathering.acknowledged(this.#options.clock.monotonicMs());
+    for (const settled of done) settled(error);
+  }
+
   /** Packs the next group while the one before it is on its way to the card. */
-  #packAhead(): void {
-    const next = this.#queue[0];
-    if (!next || next.packed !== undefined || next.bytes < GATHERED_BYTES) return;
+  #packAhead(next: Group): void {
+    if (next.packed !== undefined || next.bytes < GATHERED_BYTES) return;
     next.full = true;
     next.packed = this.#pack(next);
   }
 
   #commitNext(group: Group | undefined): Promise<Written> | undefined {
-    if (group && this.#group === group) this.#group = undefined;
-    return group && this.#commit(group);
+    if (!group) return undefined;
+    if (this.#group === group) this.#group = undefined;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#gathering.closed(group.gathered, nowMs, group.done.length);
+    return this.#commit(group, nowMs);
   }
 
   #nextDue(): Group | undefined {
     const next = this.#queue[0];
     if (!next) return undefined;
-    const ageMs = this.#options.clock.monotonicMs() - next.startedMs;
-    const due = this.#state === 'closing' || next !== this.#group || ageMs >= this.#gatherMs;
-    return due || next.bytes >= GATHERED_BYTES ? this.#queue.shift() : undefined;
+    const waitMs = this.#gathering.dueMs(next.gathered) - this.#options.clock.monotonicMs();
+    const due = this.#state === 'closing' || next !== this.#group || waitMs < TIMER_MS;
+    return due || isLarge(next) ? this.#queue.shift() : undefined;
   }
 
-  async #commit(group: Group): Promise<Written> {
+  async #commit(group: Group, startedMs: number): Promise<Written> {
     const { clock, lanes, writer } = this.#options;
-    const startedMs = clock.monotonicMs();
     const packed = await (group.packed ?? this.#pack(group));
     const blocks = packed.map((block) => this.#place(block));
     const sync = this.#syncDue();
@@ -293,12 +383,17 @@ export class GroupCommit {
     this.#pendingBytes -= group.bytes;
     if (error) return { done: group.done, error };
     if (bytes > 0) this.#noteWritten(sync);
+    this.#writtenBytes += bytes;
+    this.#commitRate.add(1);
     for (const { header } of blocks) lanes.get(header.lane)?.appended(header);
     this.#options.committed(blocks, (clock.monotonicMs() - startedMs) / 1000, bytes);
     return { done: group.done, error: undefined };
   }
 
   #operationsOf(group: Group, blocks: readonly SealedBlock[]): WriteOperation[] {
+    for (const [lane, builder] of group.builders) {
+      this.#options.received(lane, builder.sourceCounts);
+    }
     const operations = [...group.operations.values(), ...this.#options.riders()];
     for (const { header, stored } of blocks) {
       operations.push({
@@ -369,6 +464,10 @@ export class GroupCommit {
       }),
     );
   }
+}
+
+function isLarge(group: Group): boolean {
+  return group.bytes >= GATHERED_BYTES || group.full;
 }
 
 /** LevelDB syncs with a write or not at all: this is the write when there is nothing else. */
