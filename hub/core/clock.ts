@@ -1,5 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+/**
+ * What is known of the wall clock. `unsynced`: something here keeps time and has not managed yet.
+ * `unknown`: nothing here tells, as in a container.
+ */
+export type ClockState = 'synced' | 'unsynced' | 'unknown';
+
+export interface ClockSync {
+  readonly state: ClockState;
+  /** What told so: `chrony`. */
+  readonly source?: string;
+}
 
 /** Time, injected so that tests can own it. Durations are measured on the monotonic clock only. */
 export interface Clock {
@@ -7,42 +16,10 @@ export interface Clock {
   wallMs(): number;
   /** Monotonic, in ms since the boot that `bootId` names, or a moment near it; never jumps. */
   monotonicMs(): number;
-  /** Whether something keeps the wall clock synchronised. */
+  /** Whether the wall clock is right now. Cheap: asked for every block of events. */
   synced(): boolean;
+  /** The same, with what is known about it. As cheap. */
+  sync(): ClockSync;
   /** Names this boot of the machine: monotonic times compare only within one boot. */
   readonly bootId: string;
-}
-
-/** systemd-timesyncd creates it with the first synchronisation after a boot. */
-const TIMESYNC_FLAG_FILE = '/run/systemd/timesync/synchronized';
-const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
-/** The flag is a file in memory that changes once per boot: looking every 5 s is plenty. */
-const SYNC_CHECK_INTERVAL_MS = 5_000;
-
-function readBootId(): string {
-  try {
-    return readFileSync(BOOT_ID_FILE, 'utf8').trim().replaceAll('-', '').slice(0, 16);
-  } catch {
-    return randomBytes(8).toString('hex'); // not Linux: every start of the process counts as a boot
-  }
-}
-
-/** The clocks of this machine. */
-export function systemClock(): Clock {
-  let checkedAtMs = Number.NEGATIVE_INFINITY;
-  let synced = false;
-  return {
-    wallMs: () => Date.now(),
-    // not performance.now(), which begins with the process: the log compares across restarts
-    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
-    synced() {
-      const now = performance.now();
-      if (!synced && now - checkedAtMs >= SYNC_CHECK_INTERVAL_MS) {
-        checkedAtMs = now;
-        synced = existsSync(TIMESYNC_FLAG_FILE);
-      }
-      return synced;
-    },
-    bootId: readBootId(),
-  };
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../../hub/core/clock.ts';
+import type { Clock, ClockState, ClockSync } from '../../hub/core/clock.ts';
 
 /**
  * A clock that stands still until it is moved. `advance` moves both; `jump` only the wall
@@ -8,7 +8,10 @@ export class FakeClock implements Clock {
   #wallMs = Date.UTC(2026, 0, 1);
   #monotonicMs = 1_000_000;
   isSynced = true;
+  /** What `sync` says while `isSynced` is false. */
+  otherwise: ClockState = 'unsynced';
   bootId = '0123456789abcdef';
+  #boots = 0;
 
   wallMs(): number {
     return this.#wallMs;
@@ -22,6 +25,10 @@ export class FakeClock implements Clock {
     return this.isSynced;
   }
 
+  sync(): ClockSync {
+    return { state: this.isSynced ? 'synced' : this.otherwise };
+  }
+
   advance(ms: number): void {
     this.#wallMs += ms;
     this.#monotonicMs += ms;
@@ -33,7 +40,7 @@ export class FakeClock implements Clock {
 
   /** Another boot: the monotonic clock begins again. */
   reboot(): void {
-    this.bootId = (BigInt(`0x${this.bootId}`) ^ 0xffffn).toString(16).padStart(16, '0');
+    this.bootId = (++this.#boots).toString(16).padStart(16, 'b');
     this.#monotonicMs = 1_000;
   }
 }

@@ -1,0 +1,29 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Clock, ClockSync } from '../core/clock.ts';
+
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
+
+function readBootId(): string {
+  try {
+    return readFileSync(BOOT_ID_FILE, 'utf8').trim().replaceAll('-', '').slice(0, 16);
+  } catch {
+    return randomBytes(8).toString('hex'); // not Linux: every start of the process counts as a boot
+  }
+}
+
+/** Not performance.now(), which begins with the process: the log compares across restarts. */
+export function systemMonotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** The clocks of this machine. `sync` says what is known of them; by default nothing is. */
+export function systemClock(sync: () => ClockSync = () => ({ state: 'unknown' })): Clock {
+  return {
+    wallMs: () => Date.now(),
+    monotonicMs: systemMonotonicMs,
+    synced: () => sync().state === 'synced',
+    sync,
+    bootId: readBootId(),
+  };
+}
