@@ -1,13 +1,15 @@
 import { LANES, type Lane } from '../core/event.ts';
+import type { LostCounts } from '../core/lost-counts.ts';
 import { cursorKey } from './keys.ts';
 import { openRecord, sealRecord } from './record.ts';
-import type { Storage, WriteOperation } from './storage.ts';
+import type { Storage, WriteOperation } from './storage/storage.ts';
 
 /**
  * What a sink has settled in a lane.
  *
- * Invariant, per sink and lane: `offset - start = delivered + filtered + deadLettered + lost`,
- * where `start` is where the sink began. Nothing leaves the hub without being in one of the four.
+ * Invariant, per sink and lane:
+ * `offset - start = delivered + filtered + deadLettered + thinned + the sum of lost`, where `start`
+ * is where the sink began. Nothing leaves the hub without being in one of the five.
  */
 export interface CursorState extends CursorCounts {
   readonly start: number;
@@ -27,12 +29,41 @@ export interface CursorCounts {
   readonly delivered: number;
   readonly filtered: number;
   readonly deadLettered: number;
-  readonly lost: number;
+  /** Reached the sink only as a part of aggregates, see `thin`. */
+  readonly thinned: number;
+  /** Gone before the sink had them, by reason. */
+  readonly lost: LostCounts;
 }
 
 export function cursorAt(offset: number): CursorState {
-  const counts = { offset, delivered: 0, filtered: 0, deadLettered: 0, lost: 0 };
+  const counts = { offset, delivered: 0, filtered: 0, deadLettered: 0, thinned: 0, lost: {} };
   return { ...counts, start: offset, confirmed: counts };
+}
+
+/**
+ * What a reader holds in memory of a lane, so that `thin` leaves it alone: blocks read before and
+ * aggregates read after would tell of the same events.
+ */
+export interface Claim {
+  /** It may hold anything before `to` that it has not settled. */
+  reach(to: number): void;
+  release(): void;
+}
+
+interface OpenClaim {
+  readonly lane: Lane;
+  /** Everything below has been settled by the reader. */
+  from(): number;
+  to: number;
+}
+
+function countsOf({ offset, delivered, filtered, deadLettered, thinned, lost }: CursorCounts) {
+  return { offset, delivered, filtered, deadLettered, thinned, lost };
+}
+
+function advanced(counts: CursorCounts, offset: number): CursorCounts {
+  const delivered = counts.delivered + offset - counts.offset;
+  return { ...countsOf(counts), offset, delivered };
 }
 
 /**
@@ -42,6 +73,7 @@ export function cursorAt(offset: number): CursorState {
 export class Cursors {
   readonly #states = new Map<string, Map<Lane, CursorState>>();
   readonly #changed = new Map<string, Set<Lane>>();
+  readonly #claims = new Set<OpenClaim>();
 
   /**
    * Reads the cursors of `sink`; `fallback` makes one for a lane in which it has none, or only a
@@ -73,6 +105,18 @@ export class Cursors {
     this.#mark(sink, lane);
   }
 
+  /** Every sink had taken what lies below `head`: a cursor before it is one that was lost since. */
+  catchUp(lane: Lane, head: number): void {
+    for (const [sink, lanes] of this.#states) {
+      const state = lanes.get(lane);
+      if (!state || state.confirmed.offset >= head) continue;
+      const counts = state.offset < head ? advanced(state, head) : countsOf(state);
+      const { start, instance } = state;
+      const confirmed = advanced(state.confirmed, head);
+      this.set(sink, lane, { ...counts, start, confirmed, ...(instance && { instance }) });
+    }
+  }
+
   /** Every sink has settled what is below, for good. The tail when there is no sink. */
   floor(lane: Lane, tail: number): number {
     let floor = tail;
@@ -87,6 +131,36 @@ export class Cursors {
     let seen = 0;
     for (const lanes of this.#states.values()) seen = Math.max(seen, lanes.get(lane)?.offset ?? 0);
     return seen;
+  }
+
+  /** For one reader of a lane: empty until it reaches for something. */
+  claim(lane: Lane, from: () => number): Claim {
+    const claim: OpenClaim = { lane, from, to: 0 };
+    this.#claims.add(claim);
+    return {
+      reach: (to) => {
+        claim.to = to;
+      },
+      release: () => this.#claims.delete(claim),
+    };
+  }
+
+  /**
+   * Whether somebody depends on what lies in `[from, to)` as it is: a reader that holds a part of
+   * it, or a sink that has settled a part of it and not the rest.
+   */
+  inUse(lane: Lane, from: number, to: number): boolean {
+    for (const claim of this.#claims) {
+      if (claim.lane === lane && claim.from() < to && from < claim.to) return true;
+    }
+    const inside = (offset: number) => offset > from && offset < to;
+    for (const lanes of this.#states.values()) {
+      const state = lanes.get(lane);
+      if (!state) continue;
+      if (inside(state.offset) || inside(state.confirmed.offset)) return true;
+      if (state.confirmed.offset <= from && state.offset >= to) return true; // may go back
+    }
+    return false;
   }
 
   get hasChanges(): boolean {

@@ -6,185 +6,209 @@
  * - offsets of a lane are contiguous and never used twice;
  * - nothing is trimmed that a sink has not settled, except by `drop_oldest`, which counts it as
  *   lost;
- * - accepted = sum of the lanes' tails; what was lost of it is in the ledger, by lane and reason;
- * - opening does not walk the log: it reads two blocks and one record a lane, and the cursors;
- * - opening does not fail because something in it is damaged: that is set aside, counted, reported.
+ * - received = sum of the lanes' tails + refused; what was lost of it is in the ledger, by lane and
+ *   reason;
+ * - opening does not walk the log (see open-log.ts), and does not fail because something in it is
+ *   damaged: that is set aside, counted, reported.
  */
-import type { Clock } from '../core/clock.ts';
 import { describeError } from '../core/errors.ts';
 import { LANES, type Lane, type Message } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { LogStatus } from '../core/status.ts';
-import { type CursorState, Cursors, cursorAt } from './cursors.ts';
-import { Damage } from './damage.ts';
-import {
-  type CommitProfile,
-  closedError,
-  type Done,
-  type Durability,
-  GroupCommit,
-} from './group-commit.ts';
-import { loadIdentity } from './identity.ts';
-import { LaneState } from './lane-state.ts';
+import type { Blocks } from './read/blocks.ts';
+import type { Boots } from './time/boots.ts';
+import { Checkup } from './damage/checkup.ts';
+import type { CursorState, Cursors } from './cursors.ts';
+import { Damage } from './damage/damage.ts';
+import { closedError, type Done, GroupCommit } from './commit/group-commit.ts';
+import type { LaneState } from './lane-state.ts';
 import type { EventLog, LaneRange } from './log.ts';
-import { Losses } from './losses.ts';
-import { LogReader } from './reader.ts';
-import { RecentBlocks } from './recent-blocks.ts';
-import type { KeyRange, Storage, WriteOperation } from './storage.ts';
-import { GIVING_WAY, Trimmer } from './trimmer.ts';
-import { Writer } from './writer.ts';
+import type { LoadedLog, LogOptions } from './log-options.ts';
+import { logStatus } from './log-status.ts';
+import { LossReports } from './ledger/loss-reports.ts';
+import type { Losses } from './ledger/losses.ts';
+import type { MarkFacts } from './mark.ts';
+import { LogReader } from './read/reader.ts';
+import type { Received } from './ledger/received.ts';
+import { RecentBlocks } from './read/recent-blocks.ts';
+import type { ReplayRecords } from './replay-records.ts';
+import { Room, whenFullByLane } from './room/room.ts';
+import type { KeyRange, WriteOperation } from './storage/storage.ts';
+import { Thinner } from './room/thinner.ts';
+import { GIVING_WAY, Trimmer } from './room/trimmer.ts';
+import { type Waiting, WaitingRoom } from './room/waiting-room.ts';
+import { Writer } from './commit/writer.ts';
 
 /** Cursors, retention and loss reports are looked after this often. */
 const HOUSEKEEPING_INTERVAL_MS = 1_000;
-/** A loss report is an event itself: not more than one per lane and reason in this time. */
-const LOSS_REPORT_INTERVAL_MS = 10_000;
 /** Time until full is the answer to "for how long": judged by some minutes, not by a burst. */
 const FILL_RATE_WINDOW_MS = 120_000;
-/** From here on what every sink has settled is trimmed whatever its age, so that nobody waits. */
-const NEARLY_FULL_SHARE = 0.9;
-/** `drop_oldest` begins a little before the end, so that publishers do not wait for it. */
-const DROP_OLDEST_SHARE = 0.98;
-
-export interface LogOptions {
-  readonly storage: Storage;
-  readonly clock: Clock;
-  readonly durability: Durability;
-  readonly profile: CommitProfile;
-  readonly bytesMax: number;
-  /** Below this many free bytes on the volume the log counts as full. */
-  readonly freeBytesMin: number;
-  readonly whenFull: 'block' | 'drop_oldest' | 'drop_newest';
-  readonly ageMaxMs: number;
-  /** The sinks whose cursors hold the log, and where a new one begins. */
-  readonly sinks: readonly { readonly id: string; readonly start: 'oldest' | 'now' }[];
-  /** Free bytes on the volume of the data directory. */
-  freeBytes(): Promise<number>;
-  readonly observer?: LogObserver;
-}
-
-/** What metrics and logging want to know. */
-export interface LogObserver {
-  committed?(facts: {
-    readonly seconds: number;
-    readonly bytes: number;
-    readonly blocks: number;
-  }): void;
-  damaged?(lane: Lane, firstOffset: number, problem: string): void;
-  trouble?(problem: string | undefined): void;
-}
-
-interface Waiting {
-  readonly message: Message;
-  readonly lane: Lane;
-  readonly done: Done;
-  readonly operations: readonly WriteOperation[] | undefined;
-}
+/** Appends admitted in one go: what is admitted is counted only when it is written. */
+const ADMITTED_AT_ONCE = 1_000;
 
 export class DurableLog implements EventLog {
   readonly id: string;
   readonly cursors: Cursors;
   readonly losses: Losses;
+  readonly received: Received;
+  readonly replays: ReplayRecords;
+  readonly boots: Boots;
   readonly #options: LogOptions;
   readonly #lanes: ReadonlyMap<Lane, LaneState>;
+  readonly #blocks: Blocks;
   readonly #commits: GroupCommit;
   readonly #reader: LogReader;
-  readonly #recent = new RecentBlocks();
+  readonly #recent: RecentBlocks;
+  readonly #room: Room;
   readonly #trimmer: Trimmer;
+  readonly #thinner: Thinner;
   readonly #writer: Writer;
   readonly #damage: Damage;
+  readonly #waiting = new WaitingRoom();
   readonly #listeners = new Set<() => void>();
   readonly #fillRate: RateMeter;
-  /** Appends that wait for room, in order. Bounded by what clients have in flight. */
-  #waiting: Waiting[] = [];
-  #freeBytes = Number.POSITIVE_INFINITY;
-  #full = false;
+  readonly #lossReports: LossReports;
+  readonly #checkup: Checkup;
   #problem: string | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #keepingHouse: Promise<void> | undefined;
   #trimming: Promise<void> | undefined;
   #trimWanted = false;
-  #reportedLossesMs = 0;
-  #writtenBytes = 0;
   #closing: Promise<void> | undefined;
 
   /** Use `openLog`. */
-  constructor(
-    id: string,
-    lanes: ReadonlyMap<Lane, LaneState>,
-    cursors: Cursors,
-    losses: Losses,
-    options: LogOptions,
-  ) {
+  constructor(loaded: LoadedLog, options: LogOptions) {
+    const { id, lanes, blocks, boots, cursors, losses, received, replays } = loaded;
+    const { storage, clock } = options;
     this.id = id;
     this.cursors = cursors;
     this.losses = losses;
+    this.received = received;
+    this.#lossReports = new LossReports(losses);
+    this.replays = replays;
+    this.boots = boots;
+    boots.changed = (change) => options.observer?.clock?.(change);
+    this.#recent = new RecentBlocks(boots);
     this.#options = options;
     this.#lanes = lanes;
-    this.#fillRate = new RateMeter(() => options.clock.monotonicMs(), FILL_RATE_WINDOW_MS);
-    const { storage, clock, observer } = options;
+    this.#blocks = blocks;
+    this.#fillRate = new RateMeter(() => clock.monotonicMs(), FILL_RATE_WINDOW_MS);
     const riders = () => this.#takeRiders();
-    const writer = new Writer({
+    this.#room = new Room({
+      ...options,
+      lanes,
+      whenFull: whenFullByLane(options.whenFull),
+      uncompactedBytes: () => this.#trimmer.uncompactedBytes,
+    });
+    this.#writer = new Writer({
       storage,
-      trouble: (problem) => {
-        this.#problem = problem;
-        observer?.trouble?.(problem);
+      trouble: (problem) => this.#cardTrouble(problem),
+      outOfSpace: () => this.#room.squeeze().catch((error) => this.#troubled('no reserve', error)),
+      found: (findings) => {
+        for (const finding of findings) options.observer?.found?.(finding);
+        if (findings.length > 0) this.#checkup.beginWithSalvage();
       },
     });
-    this.#writer = writer;
+    const writer = this.#writer;
     this.#damage = new Damage({
       storage,
+      blocks,
       writer,
       losses,
       riders,
-      found: (lane, offset, problem) => observer?.damaged?.(lane, offset, problem),
+      found: (lane, range, problem) => options.observer?.damaged?.(lane, range, problem),
     });
-    this.#commits = new GroupCommit({
-      writer,
+    this.#commits = this.#newCommits(riders);
+    this.#reader = new LogReader({
+      blocks,
+      recent: this.#recent,
+      boots,
+      damaged: (lane, range, problem) => this.#damage.report(lane, range, problem),
+    });
+    this.#checkup = new Checkup({
+      storage,
       lanes,
-      clock,
-      profile: options.profile,
-      durability: options.durability,
+      blocks,
+      reader: this.#reader,
+      damage: this.#damage,
+      writer,
+      troubled: (what, error) => this.#troubled(what, error),
+    });
+    this.#thinner = this.#newThinner(blocks, riders);
+    this.#trimmer = new Trimmer({
+      storage,
+      blocks,
+      writer,
+      cursors,
+      replays,
+      boots,
+      ageMaxMs: options.ageMaxMs,
+      nearlyFull: (freed) => this.#room.nearlyFull(freed),
+      mustDrop: (lane, freed) => this.#mustDrop(lane, freed),
+      thin: () => this.#thin(),
+      damaged: (lane, range) => this.#damage.report(lane, range, 'it cannot be read'),
+      lost: (lane, reason, events, range) => losses.record(lane, reason, events, range),
       riders,
+    });
+  }
+
+  #newThinner(blocks: Blocks, riders: () => WriteOperation[]): Thinner {
+    return new Thinner({
+      storage: this.#options.storage,
+      clock: this.#options.clock,
+      aggregate: this.#options.aggregate,
+      blocks,
+      writer: this.#writer,
+      inUse: (lane, from, to) =>
+        this.cursors.inUse(lane, from, to) || this.replays.inUse(lane, from, to),
+      times: this.boots,
+      mustThin: (lane) => this.#room.mustThin(lane),
+      thinned: ({ lane, firstOffset, span }, replaced, freedBytes) => {
+        for (const offset of replaced) this.#recent.forget(lane, offset);
+        this.#trimmer.thinned(lane, firstOffset + span, freedBytes);
+      },
+      riders,
+      stopped: () => this.#closed,
+    });
+  }
+
+  #newCommits(riders: () => WriteOperation[]): GroupCommit {
+    const { profile, durability, mark, observer } = this.#options;
+    return new GroupCommit({
+      writer: this.#writer,
+      lanes: this.#lanes,
+      clock: this.boots.stamping,
+      profile,
+      durability,
+      riders,
+      received: (lane, sources) => {
+        for (const [source, events] of sources) this.received.add(source, lane, events);
+      },
+      noted: () => mark.write(this.#markFacts()),
       committed: (blocks, seconds, bytes) => {
-        this.#writtenBytes += bytes;
         for (const block of blocks) {
           this.#recent.add(block);
           this.#fillRate.add(block.header.storedBytes);
         }
         observer?.committed?.({ seconds, bytes, blocks: blocks.length });
-        this.#measure();
-        if (this.#fuller(NEARLY_FULL_SHARE)) this.#trimNow();
+        this.#room.measure();
+        if (this.#room.nearlyFull()) this.#trimNow();
         if (blocks.length > 0) for (const listener of this.#listeners) listener();
       },
     });
-    this.#reader = new LogReader({
-      storage,
-      recent: this.#recent,
-      damaged: (state, offset, problem) => this.#damage.report(state, offset, problem),
-    });
-    this.#trimmer = new Trimmer({
-      storage,
-      writer,
-      cursors,
-      clock,
-      ageMaxMs: options.ageMaxMs,
-      nearlyFull: (freed) => this.#fuller(NEARLY_FULL_SHARE, freed),
-      mustDrop: (freed) => {
-        return options.whenFull === 'drop_oldest' && this.#fuller(DROP_OLDEST_SHARE, freed);
-      },
-      damaged: (state, offset) => this.#damage.report(state, offset, 'it cannot be read'),
-      lost: (lane, reason, events, first) => losses.record(lane, reason, events, first),
-      riders,
-    });
   }
 
-  /** Begins looking after cursors, retention and free space. `damaged` are last blocks, by lane. */
-  async start(damaged: ReadonlyMap<Lane, number>): Promise<void> {
+  /** Begins looking after cursors, retention, free space and damage. Called once by `openLog`. */
+  async start({ readableEnds }: LoadedLog): Promise<void> {
     await this.#damage.load();
-    for (const [lane, offset] of damaged) {
-      this.#damage.report(this.#lane(lane), offset, 'the last block cannot be read');
+    await this.#thinner.load(this.#lanes.values());
+    for (const [lane, end] of readableEnds) {
+      const state = this.#lane(lane);
+      if (end < state.tail) await this.#reader.check(state, end, state.tail, 1);
     }
-    await this.#measureFreeBytes();
+    await this.#options.mark.write(this.#markFacts()); // after a power cut it is an older one
+    await this.#measureVolume();
+    this.#checkup.begin();
     this.#housekeeping = setInterval(() => {
       this.#keepingHouse ??= this.#keepHouse()
         .catch((error) => this.#troubled('cannot look after the log', error))
@@ -198,13 +222,15 @@ export class DurableLog implements EventLog {
   append(message: Message, lane: Lane, done: Done, operations?: readonly WriteOperation[]): void {
     if (this.#closed) {
       done(closedError());
-    } else if (this.#waiting.length === 0 && !this.#full) {
+    } else if (this.#waiting.of(lane) === 0 && !this.#room.full(lane)) {
       this.#commits.add(message, lane, done, operations);
-    } else if (this.#options.whenFull === 'drop_newest') {
+    } else if (this.#room.whenFull(lane) === 'drop_newest') {
+      this.received.refuse(message.source, lane);
       this.losses.record(lane, 'full', 1, null);
-      this.#commits.write(operations ?? [], done); // in its turn, and the count is durable before
+      // in its turn, and the count is durable before
+      this.#commits.write(operations ?? [], done, 'gathered');
     } else {
-      this.#waiting.push({ message, lane, done, operations });
+      this.#waiting.add({ message, lane, done, operations });
       this.#trimNow();
     }
   }
@@ -232,7 +258,13 @@ export class DurableLog implements EventLog {
 
   /** Appends that wait for room. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.count;
+  }
+
+  /** Whether an event of `lane` would have to wait for room: an input holds it back itself. */
+  mustWait(lane: Lane): boolean {
+    if (this.#waiting.of(lane) > 0) return true;
+    return this.#room.full(lane) && this.#room.whenFull(lane) !== 'drop_newest';
   }
 
   /** Events accepted since the log was created. */
@@ -242,9 +274,23 @@ export class DurableLog implements EventLog {
     return events;
   }
 
+  get corrections(): number {
+    return this.boots.corrections;
+  }
+
   /** What is wrong with the storage right now, in the user's words. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** Resolves when every block has been looked at once, and what was found has been set aside. */
+  checked(): Promise<void> {
+    return this.#checkup.done();
+  }
+
+  /** What could not be read any more, ascending, `[from, to)`. */
+  damagedRanges(lane: Lane): readonly { readonly from: number; readonly to: number }[] {
+    return this.#damage.ranges(lane);
   }
 
   range(lane: Lane): LaneRange {
@@ -252,8 +298,9 @@ export class DurableLog implements EventLog {
     return { head, tail };
   }
 
-  read(lane: Lane, offset: number, bytesMax: number) {
-    return this.#reader.read(this.#lane(lane), offset, bytesMax);
+  async read(lane: Lane, offset: number, bytesMax: number) {
+    await this.#thinner.replaced(lane, offset);
+    return await this.#reader.read(this.#lane(lane), offset, bytesMax);
   }
 
   seek(lane: Lane, receivedMs: number): Promise<number> {
@@ -268,7 +315,7 @@ export class DurableLog implements EventLog {
   /** A sink has moved on: room may be there now. */
   settled(sink: string, lane: Lane, state: CursorState): void {
     this.cursors.set(sink, lane, state);
-    if (this.#waiting.length > 0) this.#trimNow();
+    if (this.#waiting.count > 0 || this.#room.full(lane)) this.#trimNow();
   }
 
   /**
@@ -282,38 +329,33 @@ export class DurableLog implements EventLog {
 
   async #close(): Promise<void> {
     clearInterval(this.#housekeeping);
+    const checked = this.#checkup.stop();
     this.#writer.closing();
-    const waiting = this.#waiting.splice(0);
+    const waiting = this.#waiting.takeAll();
     await this.#commits.close();
     for (const { done } of waiting) done(closedError()); // after what was accepted before them
     await this.#keepingHouse;
     await this.#trimming;
-    await this.#damage.settled();
+    await checked;
     await this.#writer.idle();
+    await this.#options.mark.write(this.#markFacts());
+    await this.#options.mark.close();
     await this.#options.storage.close();
   }
 
   status(): LogStatus {
-    const { bytesMax, durability, whenFull } = this.#options;
-    const lanes = LANES.map((lane) => this.#lane(lane));
-    const bytesPerSecond = this.#fillRate.perSecond();
-    const filling = bytesPerSecond >= 1;
-    return {
+    return logStatus({
       id: this.id,
-      events: lanes.reduce((sum, lane) => sum + lane.events, 0),
-      bytes: this.#bytes,
-      bytesMax,
-      oldestAgeMs: this.#oldestAgeMs(),
-      secondsUntilFull: filling ? Math.max(0, bytesMax - this.#bytes) / bytesPerSecond : null,
-      durability: durability.kind,
-      lossWindowMs: durability.kind === 'interval' ? durability.intervalMs : 0,
-      whenFull,
-      full: this.#full,
-      acceptedEvents: this.acceptedEvents,
-      lostEvents: this.losses.total,
-      writtenBytes: this.#writtenBytes,
-      lanes: lanes.map(({ lane, head, tail, bytes }) => ({ lane, head, tail, bytes })),
-    };
+      options: this.#options,
+      lanes: LANES.map((lane) => this.#lane(lane)),
+      room: this.#room,
+      fillBytesPerSecond: this.#fillRate.perSecond(),
+      losses: this.losses,
+      received: this.received,
+      commits: this.#commits,
+      thinner: this.#thinner,
+      boots: this.boots,
+    });
   }
 
   get #closed(): boolean {
@@ -326,39 +368,18 @@ export class DurableLog implements EventLog {
     return state;
   }
 
-  get #bytes(): number {
-    let bytes = 0;
-    for (const lane of this.#lanes.values()) bytes += lane.bytes;
-    return bytes;
-  }
-
-  /** Looked at for each event, so it is worked out when something has changed. */
-  #measure(): void {
-    this.#full = this.#fuller(1);
-  }
-
-  /**
-   * `freedBytes` are about to be trimmed. Trimmed space counts as free: compacting gives it
-   * back.
-   */
-  #fuller(share: number, freedBytes = 0): boolean {
-    const { bytesMax, freeBytesMin } = this.#options;
-    const free = this.#freeBytes + this.#trimmer.uncompactedBytes + freedBytes;
-    return this.#bytes - freedBytes >= bytesMax * share || free < freeBytesMin;
-  }
-
-  #oldestAgeMs(): number | null {
-    let oldest: number | null = null;
-    for (const { headHeader } of this.#lanes.values()) {
-      if (!headHeader) continue;
-      const { clock } = this.#options;
-      const ageMs =
-        headHeader.bootId === clock.bootId
-          ? clock.monotonicMs() - headHeader.firstMonotonicMs
-          : clock.wallMs() - headHeader.firstReceivedMs;
-      oldest = Math.max(oldest ?? 0, ageMs);
-    }
-    return oldest;
+  #markFacts(): MarkFacts {
+    const positions = (lane: Lane) => this.#lane(lane).positions;
+    return {
+      logId: this.id,
+      lanes: {
+        alarm: positions('alarm'),
+        normal: positions('normal'),
+        bulk: positions('bulk'),
+      },
+      lost: this.losses.totals,
+      refused: this.received.refused,
+    };
   }
 
   #takeRiders(): WriteOperation[] {
@@ -366,16 +387,23 @@ export class DurableLog implements EventLog {
       ...this.#commits.takeDeferred(),
       ...this.cursors.takeOperations(),
       ...this.losses.takeOperations(),
+      ...this.received.takeOperations(),
+      ...this.replays.takeOperations(),
+      ...this.boots.takeOperations(),
     ];
   }
 
-  async #measureFreeBytes(): Promise<void> {
+  async #measureVolume(): Promise<void> {
     try {
-      this.#freeBytes = await this.#options.freeBytes();
+      await this.#room.measureVolume();
     } catch (error) {
       this.#troubled('cannot measure the free space', error); // what was measured before counts
     }
-    this.#measure();
+  }
+
+  #cardTrouble(problem: string | undefined): void {
+    this.#problem = problem;
+    this.#options.observer?.trouble?.(problem);
   }
 
   #troubled(what: string, error: unknown): void {
@@ -383,23 +411,33 @@ export class DurableLog implements EventLog {
   }
 
   async #keepHouse(): Promise<void> {
-    await this.#measureFreeBytes();
-    for (const lane of this.#lanes.values()) await lane.oldest(this.#options.storage);
+    await this.#measureVolume();
+    for (const lane of this.#lanes.values()) await lane.oldest(this.#blocks);
     if (this.#closed) return;
+    this.#lookAtClock();
     this.#reportLosses();
     this.#trimNow();
     // an old cursor costs duplicates, not a loss: without traffic it is written without an fsync
-    const changed = this.cursors.hasChanges || this.#commits.hasDeferred;
+    const changed = this.cursors.hasChanges || this.replays.hasChanges || this.#commits.hasDeferred;
     if (changed && this.#commits.pendingBytes === 0) {
       await this.#writer.write(() => this.#takeRiders(), { sync: false });
     }
   }
 
+  /** What was learned is made durable at once: the events that it places may be old already. */
+  #lookAtClock(): void {
+    this.boots.look();
+    const heads = Array.from(this.#lanes.values(), ({ headHeader }) => headHeader ?? []);
+    this.boots.prune(heads.flat());
+    if (this.boots.hasChanges) this.#commits.write(this.boots.takeOperations(), () => {});
+  }
+
+  /** Not into a lane that is full: they wait in the ledger. */
   #reportLosses(): void {
-    const now = this.#options.clock.monotonicMs();
-    if (now - this.#reportedLossesMs < LOSS_REPORT_INTERVAL_MS) return;
-    this.#reportedLossesMs = now;
-    for (const report of this.losses.takeReports()) this.#commits.add(report, 'alarm', () => {});
+    if (this.#room.full('alarm')) return;
+    for (const report of this.#lossReports.due(this.#options.clock.monotonicMs())) {
+      this.#commits.add(report, 'alarm', () => {});
+    }
   }
 
   /** Also for what has come up while a pass is under way: it may have looked before. */
@@ -424,62 +462,34 @@ export class DurableLog implements EventLog {
   async #trimAndAdmit(): Promise<void> {
     const lanes = GIVING_WAY.map((lane) => this.#lane(lane));
     await this.#trimmer.trim(lanes);
-    if (this.#freeBytes < this.#options.freeBytesMin && this.#trimmer.uncompactedBytes > 0) {
+    if (this.#room.volumeShort && this.#trimmer.uncompactedBytes > 0) {
       await this.#trimmer.compact(lanes);
-      await this.#measureFreeBytes();
+      await this.#measureVolume();
     }
-    this.#measure();
-    while (this.#waiting.length > 0 && !this.#full && !this.#closed) {
-      // a group at a time: what is admitted is counted only when it is written
-      for (const { message, lane, done, operations } of this.#waiting.splice(0, 1_000)) {
-        this.#commits.add(message, lane, done, operations);
+    this.#room.measure();
+    for (const lane of LANES) {
+      while (this.#waiting.of(lane) > 0 && !this.#room.full(lane) && !this.#closed) {
+        await this.#admit(this.#waiting.take(lane, ADMITTED_AT_ONCE));
       }
-      await new Promise<void>((resolve) => this.#commits.write([], () => resolve()));
     }
   }
-}
 
-/**
- * Opens the log in `options.storage`, creating it when it is new. What is damaged in it is set
- * aside. Errors: LOG_LOCKED; LOG_NOT_OPEN, also for a format this hub does not know.
- */
-export async function openLog(options: LogOptions): Promise<DurableLog> {
-  const { storage } = options;
-  await storage.open();
-  try {
-    return await loadLog(options);
-  } catch (error) {
-    await storage.close().catch(() => undefined); // the first error says why
-    throw error;
+  /** More of it follows after those who wait for room had their turn. */
+  async #thin(): Promise<void> {
+    const more = await this.#thinner.thin(GIVING_WAY.map((lane) => this.#lane(lane)));
+    this.#trimWanted ||= more;
   }
-}
 
-async function loadLog(options: LogOptions): Promise<DurableLog> {
-  const { storage } = options;
-  const id = await loadIdentity(storage);
-  const lanes = new Map<Lane, LaneState>();
-  const damaged = new Map<Lane, number>();
-  for (const lane of LANES) {
-    const state = new LaneState(lane);
-    const damagedOffset = await state.load(storage);
-    if (damagedOffset !== undefined) damaged.set(lane, damagedOffset);
-    lanes.set(lane, state);
+  /** What can still be thinned is not given up. */
+  #mustDrop(lane: Lane, freedBytes: number): boolean {
+    if (!this.#room.mustDrop(lane, freedBytes)) return false;
+    return this.#room.whenFull(lane) !== 'thin' || !this.#thinner.canThin(this.#lane(lane));
   }
-  const cursors = new Cursors();
-  for (const sink of options.sinks) {
-    await cursors.load(storage, sink.id, (lane, lost) => {
-      const state = lanes.get(lane);
-      // where a damaged cursor was is not known: duplicates rather than a loss
-      return cursorAt((sink.start === 'now' && !lost ? state?.tail : state?.head) ?? 0);
-    });
+
+  async #admit(waiting: readonly Waiting[]): Promise<void> {
+    for (const { message, lane, done, operations } of waiting) {
+      this.#commits.add(message, lane, done, operations);
+    }
+    await new Promise<void>((resolve) => this.#commits.write([], () => resolve()));
   }
-  for (const state of lanes.values()) {
-    state.seen(cursors.seen(state.lane));
-    await state.oldest(storage);
-  }
-  const losses = new Losses();
-  await losses.load(storage);
-  const log = new DurableLog(id, lanes, cursors, losses, options);
-  await log.start(damaged);
-  return log;
 }

@@ -1,5 +1,5 @@
 import { LANES, type Lane } from '../core/event.ts';
-import type { KeyRange } from './storage.ts';
+import type { KeyRange } from './storage/storage.ts';
 
 /**
  * Everything the hub keeps is in one ordered key space, so that what belongs together can be
@@ -10,7 +10,9 @@ import type { KeyRange } from './storage.ts';
  *   d <sink> 0x00 <number, 8 bytes>               a dead letter
  *   l <lane> <first offset, 8 bytes>              lost+found: a damaged block, or only its place
  *   m <name>                                      the log's own facts: id, lane positions, losses
+ *   r <sink> 0x00 <number, 8 bytes>               a replay of a past range
  *   s <kind> ...                                  MQTT sessions, subscriptions, retained messages
+ *   t <boot id>                                   what is known of the clocks of a boot
  */
 const BLOCK = 0x62;
 const LOST = 0x6c;
@@ -61,16 +63,33 @@ export function cursorKey(sink: string, lane: Lane): Buffer {
   return Buffer.from(`c${sink}\0${lane}`);
 }
 
-export function deadLetterKey(sink: string, number: number): Buffer {
-  const prefix = Buffer.from(`d${sink}\0`);
+function numberedKey(kind: string, sink: string, number: number): Buffer {
+  const prefix = Buffer.from(`${kind}${sink}\0`);
   const key = Buffer.allocUnsafe(prefix.length + 8);
   prefix.copy(key);
   key.writeBigUInt64BE(BigInt(number), prefix.length);
   return key;
 }
 
+export function deadLetterKey(sink: string, number: number): Buffer {
+  return numberedKey('d', sink, number);
+}
+
 export function deadLetterRange(sink: string): KeyRange {
   return { gte: Buffer.from(`d${sink}\0`), lt: Buffer.from(`d${sink}\u0001`) };
+}
+
+export function replayKey(sink: string, number: number): Buffer {
+  return numberedKey('r', sink, number);
+}
+
+export function replayRange(sink: string): KeyRange {
+  return { gte: Buffer.from(`r${sink}\0`), lt: Buffer.from(`r${sink}\u0001`) };
+}
+
+/** The number at the end of the key of a dead letter or a replay. */
+export function numberOfKey(key: Buffer): number {
+  return Number(key.readBigUInt64BE(key.length - 8));
 }
 
 /** Session state: `kind` is one character, `path` is joined with NUL, which MQTT forbids in ids. */
@@ -79,3 +98,14 @@ export function sessionKey(kind: string, ...path: readonly string[]): Buffer {
 }
 
 export const SESSION_RANGE: KeyRange = { gte: Buffer.from('s'), lt: Buffer.from('t') };
+
+/** Time: one entry a boot of the machine. */
+export function bootKey(bootId: string): Buffer {
+  return Buffer.from(`t${bootId}`);
+}
+
+export function bootIdOfKey(key: Buffer): string {
+  return key.toString('utf8', 1);
+}
+
+export const BOOT_RANGE: KeyRange = { gte: Buffer.from('t'), lt: Buffer.from('u') };

@@ -7,14 +7,22 @@ export interface Block {
   readonly lane: Lane;
   readonly firstOffset: number;
   readonly count: number;
+  /** Offsets it covers: `count`, and more when there are aggregates among its events. */
+  readonly span: number;
   /** The topics that occur in this block; `topicIndexAt` points into it. */
   readonly topics: readonly string[];
-  /** Wall clock of the first and the last event, in ms since 1970. */
+  /** Arrival of the first and the last event, in ms since 1970, as far as is known now. */
   readonly firstReceivedMs: number;
   readonly lastReceivedMs: number;
   /** Bytes it takes in the log. */
   readonly storedBytes: number;
-  /** `index` counts from 0 at `firstOffset`. */
+  /** The index of the first event at or after `offset`; `count` when there is none. */
+  indexFrom(offset: number): number;
+  /**
+   * `index` counts from 0. An aggregate has the offset of the last event that it stands for:
+   * whoever goes on from any place gets all that stands for what is ahead of it.
+   */
+  offsetAt(index: number): number;
   topicIndexAt(index: number): number;
   eventAt(index: number): HubEvent;
 }
@@ -46,6 +54,8 @@ export interface EventLog {
    * later.
    */
   seek(lane: Lane, receivedMs: number): Promise<number>;
+  /** Counts up when events that were read before may have other times by now. */
+  readonly corrections: number;
   /** Calls `listener` after every commit, until the returned function is called. */
   onCommit(listener: () => void): () => void;
   status(): LogStatus;

@@ -1,14 +1,16 @@
 /**
- * A block on disk: the events of one group commit in one lane.
+ * A block on disk: the events of one group commit in one lane, or what `thin` has made of several.
  *
  * Invariants:
  * - the first offset in the header equals the one in the key (checked on every read);
  * - the CRC covers everything after itself, in the stored (compressed) form;
- * - `bytesBefore` is the sum of the stored sizes of all blocks ever written to the lane before this
- *   one, so that the size of any range is a subtraction of two headers, never a scan;
+ * - `bytesBefore` is the sum of the stored sizes of all blocks ever committed to the lane before
+ *   this one, so that the size of any range is a subtraction of two headers, never a scan. A
+ *   thinned block takes the place of those that it replaced, in offsets and in bytes: the next one
+ *   begins at `firstOffset + span` and at `bytesBefore + replacedBytes`;
  * - within a block both clocks advance together, so one delta a record serves both.
  *
- *   0  4  "HFB" and the format version
+ *   0  4  "HFB" and the format version: 1, or 2 for a thinned block
  *   4  4  CRC-32 of bytes 8..end
  *   8  4  number of events
  *  12  1  lane    13 1  encoding (0 plain, 1 deflate-raw)
@@ -22,15 +24,23 @@
  *  60  4  ms from the first to the last event
  *  64  .  body: topics, sources, records (see block-body.ts)
  *
+ * In a thinned block 16 bytes more come before the body:
+ *  64  4  span: offsets it covers, at least the number of events
+ *  68  4  interval of its aggregates in ms
+ *  72  8  replacedBytes
+ *
  * Integers are little endian. CRC-32 (zlib's) and not CRC-32C: Node.js has it built in.
  */
 import { promisify } from 'node:util';
 import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync } from 'node:zlib';
-import { HubError } from '../core/errors.ts';
-import { LANES, type Lane } from '../core/event.ts';
+import { HubError } from '../../core/errors.ts';
+import { LANES, type Lane } from '../../core/event.ts';
 
 export const FORMAT_VERSION = 1;
 export const HEADER_BYTES = 64;
+/** Of a block that `thin` has made. */
+const THINNED_VERSION = 2;
+const THINNED_HEADER_BYTES = 80;
 const MAGIC = Buffer.from([0x48, 0x46, 0x42, FORMAT_VERSION]);
 const ENCODING_PLAIN = 0;
 const ENCODING_DEFLATE = 1;
@@ -60,15 +70,29 @@ export interface BlockHeader {
   readonly bootId: string;
   readonly bytesBefore: number;
   readonly storedBytes: number;
+  /** Offsets it covers: `count`, unless it is thinned. */
+  readonly span: number;
+  /** The stored bytes whose place it takes: `storedBytes`, unless it is thinned. */
+  readonly replacedBytes: number;
+  /** Of its aggregates, in ms; 0 unless it is thinned. */
+  readonly intervalMs: number;
 }
 
-/** Compresses where it pays. Level 1: on a Pi the card is slow, but so is the processor. */
-async function pack(body: Buffer): Promise<{ encoding: number; bytes: Buffer }> {
+/** What a thinned block says besides. */
+export type ThinnedFacts = Pick<BlockHeader, 'span' | 'replacedBytes' | 'intervalMs'>;
+
+/** On a Pi the card is slow, but so is the processor. */
+const LEVEL = 1;
+/** What is thinned is small, and is to be kept for as long as the room allows. */
+const THINNED_LEVEL = 6;
+
+/** Compresses where it pays. */
+async function pack(body: Buffer, level: number): Promise<{ encoding: number; bytes: Buffer }> {
   if (body.length >= COMPRESS_MIN_BYTES) {
     const packed =
       body.length >= OFF_THREAD_MIN_BYTES
-        ? await deflateOffThread(body, { level: 1 })
-        : deflateRawSync(body, { level: 1 });
+        ? await deflateOffThread(body, { level })
+        : deflateRawSync(body, { level });
     if (packed.length < body.length * 0.9) return { encoding: ENCODING_DEFLATE, bytes: packed };
   }
   return { encoding: ENCODING_PLAIN, bytes: body };
@@ -77,11 +101,19 @@ async function pack(body: Buffer): Promise<{ encoding: number; bytes: Buffer }> 
 /** A body that can be given its place in the lane, which is known only when it is committed. */
 export async function sealBlock(
   body: Buffer,
-  facts: Omit<BlockHeader, 'firstOffset' | 'bytesBefore' | 'storedBytes'>,
+  facts: Omit<BlockHeader, 'firstOffset' | 'bytesBefore' | 'storedBytes' | keyof ThinnedFacts>,
+  thinned?: ThinnedFacts,
 ): Promise<(firstOffset: number, bytesBefore: number) => Buffer> {
-  const { encoding, bytes } = await pack(body);
-  const block = Buffer.allocUnsafe(HEADER_BYTES + bytes.length);
+  const { encoding, bytes } = await pack(body, thinned ? THINNED_LEVEL : LEVEL);
+  const headerBytes = thinned ? THINNED_HEADER_BYTES : HEADER_BYTES;
+  const block = Buffer.allocUnsafe(headerBytes + bytes.length);
   MAGIC.copy(block, 0);
+  if (thinned) {
+    block[3] = THINNED_VERSION;
+    block.writeUInt32LE(thinned.span, 64);
+    block.writeUInt32LE(thinned.intervalMs, 68);
+    block.writeBigUInt64LE(BigInt(thinned.replacedBytes), 72);
+  }
   block.writeUInt32LE(facts.count, 8);
   block[12] = LANES.indexOf(facts.lane);
   block[13] = encoding;
@@ -91,7 +123,7 @@ export async function sealBlock(
   block.write(facts.bootId.padEnd(16, '0').slice(0, 16), 40, 'hex');
   block.writeUInt32LE(body.length, 56);
   block.writeUInt32LE(Math.min(facts.lastReceivedMs - facts.firstReceivedMs, 0xffff_ffff), 60);
-  bytes.copy(block, HEADER_BYTES);
+  bytes.copy(block, headerBytes);
   return (firstOffset, bytesBefore) => {
     block.writeBigUInt64LE(BigInt(firstOffset), 16);
     block.writeBigUInt64LE(BigInt(bytesBefore), 48);
@@ -104,13 +136,20 @@ function corrupt(lane: Lane, offset: number, what: string): HubError {
   return new HubError('LOG_CORRUPT', `block ${lane}/${offset}: ${what}`);
 }
 
+function headerBytesOf(block: Buffer): number {
+  return block[3] === THINNED_VERSION ? THINNED_HEADER_BYTES : HEADER_BYTES;
+}
+
 /** Checks a stored block against its key and reads the header. Errors: LOG_CORRUPT. */
 export function readHeader(lane: Lane, offset: number, block: Buffer): BlockHeader {
   if (block.length < HEADER_BYTES) throw corrupt(lane, offset, 'it is cut short');
   if (block.compare(MAGIC, 0, 3, 0, 3) !== 0) throw corrupt(lane, offset, 'it is not a block');
-  if (block[3] !== FORMAT_VERSION) {
-    throw corrupt(lane, offset, `it has format ${block[3]}, this hub reads ${FORMAT_VERSION}`);
+  const thinned = block[3] === THINNED_VERSION;
+  if (block[3] !== FORMAT_VERSION && !thinned) {
+    const known = `${FORMAT_VERSION} and ${THINNED_VERSION}`;
+    throw corrupt(lane, offset, `it has format ${block[3]}, this hub reads ${known}`);
   }
+  if (block.length < headerBytesOf(block)) throw corrupt(lane, offset, 'it is cut short');
   if (block.readUInt32LE(4) !== crc32(block.subarray(8))) {
     throw corrupt(lane, offset, 'its checksum does not match');
   }
@@ -119,10 +158,11 @@ export function readHeader(lane: Lane, offset: number, block: Buffer): BlockHead
     throw corrupt(lane, offset, `it says it is ${LANES[block[12] ?? -1]}/${firstOffset}`);
   }
   const firstReceivedMs = block.readDoubleLE(24);
+  const count = block.readUInt32LE(8);
   return {
     lane,
     firstOffset,
-    count: block.readUInt32LE(8),
+    count,
     firstReceivedMs,
     lastReceivedMs: firstReceivedMs + block.readUInt32LE(60),
     firstMonotonicMs: block.readDoubleLE(32),
@@ -130,12 +170,15 @@ export function readHeader(lane: Lane, offset: number, block: Buffer): BlockHead
     bootId: block.toString('hex', 40, 48),
     bytesBefore: Number(block.readBigUInt64LE(48)),
     storedBytes: block.length,
+    span: thinned ? block.readUInt32LE(64) : count,
+    replacedBytes: thinned ? Number(block.readBigUInt64LE(72)) : block.length,
+    intervalMs: thinned ? block.readUInt32LE(68) : 0,
   };
 }
 
 /** The body of a block whose header has been read. Errors: LOG_CORRUPT. */
 export async function readBody(header: BlockHeader, block: Buffer): Promise<Buffer> {
-  const stored = block.subarray(HEADER_BYTES);
+  const stored = block.subarray(headerBytesOf(block));
   if (block[13] === ENCODING_PLAIN) return stored;
   const length = block.readUInt32LE(56);
   const options = { maxOutputLength: Math.min(length, BODY_BYTES_MAX) || 1 };

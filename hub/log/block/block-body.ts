@@ -5,14 +5,16 @@
  *   u8  number of sources, each: u8 length, UTF-8
  *   records: varint topic index, u8 kind, u8 source index, varint ms since the first record,
  *            varint payload length, payload
+ *   in a thinned block, for each record: varint its offset less that of the one before it (of the
+ *            first: the block's first offset less 1)
  *
  * Topics are stored once a block: the same few repeat, and a reader decides by block which to skip.
  */
 import assert from 'node:assert';
-import type { Clock } from '../core/clock.ts';
-import { EVENT_KINDS, type HubEvent, type Message } from '../core/event.ts';
+import type { Clock } from '../../core/clock.ts';
+import { type ArrivalQuality, EVENT_KINDS, type HubEvent, type Message } from '../../core/event.ts';
 import { type BlockHeader, EVENTS_MAX } from './block-format.ts';
-import type { Block } from './log.ts';
+import type { Block } from '../log.ts';
 
 /** Where a varint of 32 bits ends at the latest, and the two fixed bytes of a record. */
 const VARINT_BYTES_MAX = 5;
@@ -32,6 +34,9 @@ function writeVarint(buffer: Buffer, position: number, value: number): number {
   return at;
 }
 
+/** What the times of a block are taken from. */
+type Stamping = Pick<Clock, 'wallMs' | 'monotonicMs' | 'synced'>;
+
 /**
  * Gathers records until the block is sealed. Copies payloads: the caller's buffer is free
  * again.
@@ -39,12 +44,14 @@ function writeVarint(buffer: Buffer, position: number, value: number): number {
 export class BlockBuilder {
   readonly #topics = new Map<string, number>();
   readonly #sources = new Map<string, number>();
+  readonly #countBySource: number[] = [];
   #records = Buffer.allocUnsafe(START_BYTES);
   #used = 0;
   #count = 0;
   #firstReceivedMs = 0;
   #firstMonotonicMs = 0;
   #clockSynced = false;
+  #started = false;
   #nameBytes = 0;
   #lastDeltaMs = 0;
 
@@ -79,29 +86,41 @@ export class BlockBuilder {
     return names || this.#count >= EVENTS_MAX;
   }
 
-  add(message: Message, clock: Clock): void {
+  /** Events by source. */
+  get sourceCounts(): ReadonlyMap<string, number> {
+    return new Map([...this.#sources].map(([name, at]) => [name, this.#countBySource[at] ?? 0]));
+  }
+
+  /** The times of the block begin now, and not with the first event. */
+  start(clock: Stamping): void {
+    this.#started = true;
+    this.#firstReceivedMs = clock.wallMs();
+    this.#firstMonotonicMs = clock.monotonicMs();
+    this.#clockSynced = clock.synced();
+  }
+
+  add(message: Message, clock: Stamping): void {
     const monotonicMs = clock.monotonicMs();
-    if (this.#count === 0) {
-      this.#firstReceivedMs = clock.wallMs();
-      this.#firstMonotonicMs = monotonicMs;
-      this.#clockSynced = clock.synced();
-    }
+    if (!this.#started) this.start(clock);
     const { payload } = message;
     const delta = Math.max(0, Math.round(monotonicMs - this.#firstMonotonicMs));
     this.#reserve(RECORD_OVERHEAD_BYTES + payload.length);
     const records = this.#records;
     let at = writeVarint(records, this.#used, this.#indexOf(this.#topics, message.topic));
     records[at++] = EVENT_KINDS.indexOf(message.kind ?? 'message');
-    records[at++] = this.#indexOf(this.#sources, message.source);
+    const sourceIndex = this.#indexOf(this.#sources, message.source);
+    records[at++] = sourceIndex;
     at = writeVarint(records, at, delta);
     at = writeVarint(records, at, payload.length);
     at += payload.copy(records, at);
     this.#used = at;
     this.#lastDeltaMs = delta;
     this.#count++;
+    this.#countBySource[sourceIndex] = (this.#countBySource[sourceIndex] ?? 0) + 1;
   }
 
-  body(): Buffer {
+  /** `steps` of a thinned block: from the offset of each record to that of the next. */
+  body(steps: readonly number[] = []): Buffer {
     const parts: Buffer[] = [];
     const topicCount = Buffer.allocUnsafe(2);
     topicCount.writeUInt16LE(this.#topics.size);
@@ -117,6 +136,10 @@ export class BlockBuilder {
       parts.push(Buffer.from([text.length]), text);
     }
     parts.push(this.#records.subarray(0, this.#used));
+    for (const step of steps) {
+      const varint = Buffer.allocUnsafe(VARINT_BYTES_MAX);
+      parts.push(varint.subarray(0, writeVarint(varint, 0, step)));
+    }
     return Buffer.concat(parts);
   }
 
@@ -174,6 +197,23 @@ class Cursor {
  */
 const FIELDS = 5;
 
+/** What the stamps of an event mean, as far as is known when it is asked: the `boots` table. */
+export interface EventTimes {
+  timeOf(
+    arrival: Pick<HubEvent, 'bootId' | 'monotonicMs'>,
+    stampedMs: number,
+    synced: boolean,
+  ): { readonly receivedMs: number; readonly timeQuality: ArrivalQuality };
+}
+
+/** For those who have no table: events have the times that they were stamped with. */
+export const AS_STAMPED: EventTimes = {
+  timeOf: (_arrival, stampedMs, synced) => ({
+    receivedMs: stampedMs,
+    timeQuality: synced ? 'synced' : 'estimated',
+  }),
+};
+
 /** A block read back. The records' places are found once; events are made when asked for. */
 export class StoredBlock implements Block {
   readonly topics: readonly string[];
@@ -181,9 +221,13 @@ export class StoredBlock implements Block {
   readonly #body: Buffer;
   readonly #sources: readonly string[];
   readonly #fields: Uint32Array;
+  readonly #times: EventTimes;
+  /** Of a thinned block: how many offsets of it lie up to each record. */
+  readonly #ends: Float64Array | undefined;
 
-  constructor(header: BlockHeader, body: Buffer) {
+  constructor(header: BlockHeader, body: Buffer, times: EventTimes = AS_STAMPED) {
     this.#header = header;
+    this.#times = times;
     this.#body = body;
     const cursor = new Cursor(body);
     const topicCount = body.readUInt16LE(0);
@@ -192,6 +236,7 @@ export class StoredBlock implements Block {
     const sourceCount = cursor.byte();
     this.#sources = Array.from({ length: sourceCount }, () => cursor.text(cursor.byte()));
     this.#fields = readRecords(cursor, header.count);
+    this.#ends = header.intervalMs > 0 ? readEnds(cursor, header.count) : undefined;
   }
 
   get lane() {
@@ -206,12 +251,16 @@ export class StoredBlock implements Block {
     return this.#header.count;
   }
 
+  get span(): number {
+    return this.#header.span;
+  }
+
   get firstReceivedMs(): number {
-    return this.#header.firstReceivedMs;
+    return this.#timeAt(0).receivedMs;
   }
 
   get lastReceivedMs(): number {
-    return this.#header.lastReceivedMs;
+    return this.#timeAt(this.#header.lastReceivedMs - this.#header.firstReceivedMs).receivedMs;
   }
 
   get storedBytes(): number {
@@ -227,6 +276,25 @@ export class StoredBlock implements Block {
     return this.#header;
   }
 
+  offsetAt(index: number): number {
+    const { firstOffset } = this.#header;
+    const end = this.#ends?.[index];
+    return firstOffset + (end === undefined ? index : end - 1);
+  }
+
+  indexFrom(offset: number): number {
+    const { firstOffset, count } = this.#header;
+    if (!this.#ends) return Math.min(count, Math.max(0, offset - firstOffset));
+    let low = 0;
+    let high = count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.offsetAt(middle) < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   topicIndexAt(index: number): number {
     return this.#field(index, 0);
   }
@@ -238,15 +306,21 @@ export class StoredBlock implements Block {
     const header = this.#header;
     return {
       lane: header.lane,
-      offset: header.firstOffset + index,
+      offset: this.offsetAt(index),
       kind: EVENT_KINDS[kindAndSource >>> 8] ?? 'message',
       topic: this.topics[this.#field(index, 0)] ?? '',
       payload: this.#body.subarray(start, start + this.#field(index, 4)),
       source: this.#sources[kindAndSource & 0xff] ?? '',
-      receivedMs: header.firstReceivedMs + delta,
+      ...this.#timeAt(delta),
       monotonicMs: header.firstMonotonicMs + delta,
       bootId: header.bootId,
     };
+  }
+
+  #timeAt(deltaMs: number) {
+    const { bootId, firstMonotonicMs, firstReceivedMs, clockSynced } = this.#header;
+    const arrival = { bootId, monotonicMs: firstMonotonicMs + deltaMs };
+    return this.#times.timeOf(arrival, firstReceivedMs + deltaMs, clockSynced);
   }
 
   #field(index: number, field: number): number {
@@ -254,6 +328,16 @@ export class StoredBlock implements Block {
     assert(value !== undefined, `no event ${index} in a block of ${this.#header.count}`);
     return value;
   }
+}
+
+function readEnds(cursor: Cursor, count: number): Float64Array {
+  const ends = new Float64Array(count);
+  let end = 0;
+  for (let index = 0; index < count; index++) {
+    end += cursor.varint();
+    ends[index] = end;
+  }
+  return ends;
 }
 
 function readRecords(cursor: Cursor, count: number): Uint32Array {
