@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
 /** The host of a Host header without its port and the brackets of IPv6; '' when it is none. */
@@ -23,6 +24,19 @@ export function hostGuard(names: readonly string[]): (header: string | undefined
     const name = hostName(header);
     return allowed.has(name) || isIP(name) !== 0 || name.endsWith('.localhost');
   };
+}
+
+/**
+ * Whether a browser sends this for a page of another origin. Without a token, a page of a stranger
+ * could have this hub do something: it cannot read the answer, but it need not. Programs that are
+ * no browsers send neither header.
+ */
+export function fromElsewhere(headers: IncomingHttpHeaders): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  const { origin, host } = headers;
+  if (origin === undefined) return false;
+  return URL.canParse(origin) ? new URL(origin).host !== host?.toLowerCase() : true;
 }
 
 /** Digests have one length and say nothing of the token's, as timingSafeEqual needs it. */

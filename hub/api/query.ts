@@ -5,6 +5,7 @@ import { Problem } from './problem.ts';
  * Longer texts name nothing: devices and metrics are at most 256 characters, topics come shorter.
  */
 const TEXT_CHARS_MAX = 1_024;
+const TIME_EXPECTED = 'ms since 1970, or ISO 8601 such as 2026-03-01T12:00:00Z';
 
 /** The parameters of one request, each asked for once by name. */
 export class Query {
@@ -57,25 +58,53 @@ export class Query {
     const text = this.#values.get(name);
     if (text === undefined) return fallbackMs;
     // A `+` in a query is a blank: `+02:00` that was not escaped arrives as ` 02:00`.
-    const ms = /^\d{1,15}$/.test(text)
-      ? Number(text)
-      : isoToMs(text.replace(/ (\d\d:?\d\d)$/, plusZone));
-    if (ms === undefined)
-      throw badParameter(
-        name,
-        'is no time',
-        'ms since 1970, or ISO 8601 such as 2026-03-01T12:00:00Z',
-      );
-    return ms;
+    return timeOf(name, text.replace(/ (\d\d:?\d\d)$/, plusZone));
   }
 
   /** `from` and `to`; by default the last `spanMs` before `nowMs`. */
   range(nowMs: number, spanMs: number): { fromMs: number; toMs: number } {
     const toMs = this.timeMs('to', nowMs);
     const fromMs = this.timeMs('from', toMs - spanMs);
-    if (fromMs >= toMs) throw badParameter('from', 'is not before `to`', 'a time before `to`');
-    return { fromMs, toMs };
+    return rangeOf(fromMs, toMs);
   }
+}
+
+/** The members of a JSON body, each asked for once by name. */
+export class Body {
+  readonly #values: ReadonlyMap<string, unknown>;
+
+  /** @throws Problem 400 for what is no object, or has a member that is not in `known`. */
+  constructor(raw: unknown, known: readonly string[]) {
+    const expected = `a JSON object with ${known.join(', ')}`;
+    if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+      throw new Problem(400, `The body is not what is expected: ${expected}.`, { expected });
+    for (const name of Object.keys(raw))
+      if (!known.includes(name)) throw badParameter(name, 'is not known here', expected);
+    this.#values = new Map(Object.entries(raw));
+  }
+
+  /** ms since 1970, or ISO 8601. */
+  timeMs(name: string): number {
+    const value = this.#values.get(name);
+    if (value === undefined) throw badParameter(name, 'is missing', TIME_EXPECTED);
+    return timeOf(name, String(value));
+  }
+
+  /** `from` and `to`. */
+  range(): { fromMs: number; toMs: number } {
+    return rangeOf(this.timeMs('from'), this.timeMs('to'));
+  }
+}
+
+function timeOf(name: string, text: string): number {
+  const ms = /^\d{1,15}$/.test(text) ? Number(text) : isoToMs(text);
+  if (ms === undefined) throw badParameter(name, 'is no time', TIME_EXPECTED);
+  return ms;
+}
+
+function rangeOf(fromMs: number, toMs: number): { fromMs: number; toMs: number } {
+  if (fromMs >= toMs) throw badParameter('from', 'is not before `to`', 'a time before `to`');
+  return { fromMs, toMs };
 }
 
 export function badParameter(parameter: string, what: string, expected: string): Problem {

@@ -2,8 +2,9 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { describeError, HubError } from '../core/errors.ts';
 import { serveConsole } from './console.ts';
-import { hostGuard, tokenGuard } from './guards.ts';
+import { fromElsewhere, hostGuard, tokenGuard } from './guards.ts';
 import { PROBLEM_TYPE, Problem, type ProblemMembers, problemText } from './problem.ts';
+import { addReplayRoutes } from './replay-routes.ts';
 import { addRoutes } from './routes.ts';
 import { EventStreams } from './stream.ts';
 import type { HubView } from './view.ts';
@@ -41,7 +42,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** Nothing is uploaded yet; 64 KiB is a generous command. */
+/** Nothing is uploaded; 64 KiB is a generous command. */
 const BODY_BYTES_MAX = 65_536;
 /** A token, some cookies of other programs on the same host, and no more. */
 const HEADER_BYTES_MAX = 16_384;
@@ -98,6 +99,9 @@ function answerErrors(server: FastifyInstance, logger: ApiOptions['logger']): vo
   });
 }
 
+/** Methods that change nothing. */
+const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
+
 function guard(server: FastifyInstance, options: ApiOptions): void {
   const isOurHost = hostGuard([options.host, options.hubId]);
   const hasToken = options.token === undefined ? undefined : tokenGuard(options.token);
@@ -109,6 +113,8 @@ function guard(server: FastifyInstance, options: ApiOptions): void {
         'This hub does not answer to that host name. Use its address, localhost, ' +
           `\`${options.hubId}\` or the name set as http.host.`,
       );
+    if (!READING.has(request.method) && fromElsewhere(request.headers))
+      throw new Problem(403, 'A page of another origin may not change anything here.');
     const isPublic = request.routeOptions.config.public === true;
     if (isPublic || hasToken === undefined || hasToken(request.headers.authorization)) {
       if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
@@ -160,6 +166,7 @@ export function createApi(options: ApiOptions): Api {
   answerErrors(server, options.logger);
   guard(server, options);
   addRoutes(server, { view, streams, wallMs: options.wallMs ?? Date.now });
+  addReplayRoutes(server, view.replays);
   serveConsole(server, options.consoleDir);
 
   return {

@@ -1,4 +1,4 @@
-import type { History, LatestValue, Status, StreamReadings } from '../core/status.ts';
+import type { History, LatestValue, ReplayJob, Status, StreamReadings } from '../core/status.ts';
 
 /** Whether all is well, and if not, why: phrases for people, without secrets. */
 export interface Condition {
@@ -34,6 +34,19 @@ export interface DeviceSummary {
   readonly lastReceivedMs: number;
 }
 
+/** Replays of a sink; undefined from all of them when there is no such sink. */
+export interface ReplayView {
+  /** Resolves when it is durable. Undefined too when too many wait already. */
+  request(
+    sink: string,
+    range: { readonly fromMs: number; readonly toMs: number },
+  ): Promise<ReplayJob | undefined>;
+  /** Those that run or wait, and the last that have ended. */
+  list(sink: string): readonly ReplayJob[] | undefined;
+  /** Undefined too when there is no such replay. */
+  cancel(sink: string, id: number): Promise<ReplayJob | undefined>;
+}
+
 /** All that the API knows of the hub; the composition root provides it. */
 export interface HubView {
   /** Whether the process works at all: a supervisor restarts it when not. */
@@ -47,6 +60,7 @@ export interface HubView {
   history(query: HistoryQuery, signal: AbortSignal): Promise<History>;
   /** CloudEvents, each as JSON text. Rejects with the signal's reason when it aborts. */
   events(query: EventQuery, signal: AbortSignal): Promise<readonly string[]>;
+  readonly replays: ReplayView;
   /** Prometheus text. */
   metricsText(): Promise<string>;
   /**

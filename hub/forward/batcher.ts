@@ -1,5 +1,9 @@
 import type { Batch, HubEvent, Lane } from '../core/event.ts';
+import { endOf } from '../core/span.ts';
 import type { Block, EventLog } from '../log/log.ts';
+
+/** What a batcher reads. */
+export type ReadableLog = Pick<EventLog, 'range' | 'read'>;
 
 export interface BatchLimits {
   readonly eventsMax: number;
@@ -18,7 +22,17 @@ export interface Run extends Batch {
   readonly dropped: number;
   /** Events whose block is damaged. */
   readonly corrupt: number;
+  /** Events of which only aggregates are left. */
+  readonly thinned: number;
+  /** Where those were. */
+  readonly thinnedAt?: readonly ThinnedPlace[];
   readonly full: boolean;
+}
+
+/** So many events from `at` on are a part of the aggregate behind them. */
+export interface ThinnedPlace {
+  readonly at: number;
+  readonly events: number;
 }
 
 /** A run while it is being cut. */
@@ -27,10 +41,12 @@ interface Cut {
   to: number;
   dropped: number;
   corrupt: number;
+  thinned: number;
+  readonly thinnedAt: ThinnedPlace[];
   bytes: number;
 }
 
-const EMPTY = { events: [], filtered: 0, dropped: 0, corrupt: 0, full: false };
+const EMPTY = { events: [], filtered: 0, dropped: 0, corrupt: 0, thinned: 0, full: false };
 
 function bytesOf({ events }: Batch): number {
   return events.reduce((sum, { payload }) => sum + payload.length, 0);
@@ -48,19 +64,28 @@ const SETTLED_AT_ONCE_MAX = 100_000;
  * costs another read.
  */
 export class Batcher {
-  readonly #log: EventLog;
+  readonly #log: ReadableLog;
   readonly #lane: Lane;
   readonly #wanted: (topic: string) => boolean;
   readonly #limits: BatchLimits;
+  readonly #holds: (block: Block) => boolean;
   #blocks: Block[] = [];
   /** Blocks before it have been given up. */
   #position = 0;
 
-  constructor(log: EventLog, lane: Lane, wanted: (topic: string) => boolean, limits: BatchLimits) {
+  /** `holds` says which blocks are not to be sent yet, nor what comes after them. */
+  constructor(
+    log: ReadableLog,
+    lane: Lane,
+    wanted: (topic: string) => boolean,
+    limits: BatchLimits,
+    holds: (block: Block) => boolean = () => false,
+  ) {
     this.#log = log;
     this.#lane = lane;
     this.#wanted = wanted;
     this.#limits = limits;
+    this.#holds = holds;
   }
 
   /** The run that begins at `from`, or undefined at the tail. */
@@ -71,13 +96,16 @@ export class Batcher {
 
   /** The same run with what has come since it was cut. */
   async extend(run: Run): Promise<Run> {
-    const { to, dropped, corrupt } = run;
-    const cut: Cut = { events: [...run.events], to, dropped, corrupt, bytes: bytesOf(run) };
+    const { to, dropped, corrupt, thinned } = run;
+    const bytes = bytesOf(run);
+    const thinnedAt = [...(run.thinnedAt ?? [])];
+    const cut: Cut = { events: [...run.events], to, dropped, corrupt, thinned, thinnedAt, bytes };
     let full = run.full;
     while (!full && cut.to - run.from < SETTLED_AT_ONCE_MAX) {
       const { tail } = this.#log.range(this.#lane); // before the read: what comes later is not gone
       if (cut.to >= tail) break;
       const block = await this.#blockAt(cut.to);
+      if (block && this.#holds(block)) break;
       const next = block?.firstOffset ?? tail;
       if (next > cut.to) {
         if (cut.events.length > 0) break; // a gap ends a run: a batch is contiguous
@@ -86,7 +114,8 @@ export class Batcher {
       if (block) full = this.#fill(cut, block);
     }
     const { bytes: _counted, ...found } = cut;
-    const filtered = cut.to - run.from - cut.dropped - cut.corrupt - cut.events.length;
+    const gone = cut.dropped + cut.corrupt + cut.thinned;
+    const filtered = cut.to - run.from - gone - cut.events.length;
     return { lane: run.lane, from: run.from, ...found, filtered, full };
   }
 
@@ -103,15 +132,18 @@ export class Batcher {
   #fill(cut: Cut, block: Block): boolean {
     const { eventsMax, bytesMax } = this.#limits;
     const wantedTopics = block.topics.map(this.#wanted);
-    for (let index = cut.to - block.firstOffset; index < block.count; index++) {
+    for (let index = block.indexFrom(cut.to); index < block.count; index++) {
       if (wantedTopics[block.topicIndexAt(index)]) {
         const event = block.eventAt(index);
         const fits = cut.events.length === 0 || cut.bytes + event.payload.length <= bytesMax;
         if (!fits || cut.events.length >= eventsMax) return true;
         cut.bytes += event.payload.length;
         cut.events.push(event);
+        const thinned = event.offset - cut.to;
+        if (thinned > 0) cut.thinnedAt.push({ at: cut.to, events: thinned });
+        cut.thinned += thinned;
       }
-      cut.to++;
+      cut.to = block.offsetAt(index) + 1;
     }
     return cut.events.length >= eventsMax;
   }
@@ -127,7 +159,7 @@ export class Batcher {
   #take(offset: number): Block | undefined {
     if (offset < this.#position) this.#blocks = []; // else what was given up would count as lost
     this.#position = offset;
-    while (this.#blocks[0] && this.#blocks[0].firstOffset + this.#blocks[0].count <= offset) {
+    while (this.#blocks[0] && endOf(this.#blocks[0]) <= offset) {
       this.#blocks.shift();
     }
     return this.#blocks[0];

@@ -1,7 +1,7 @@
 import type { HubEvent } from '../core/event.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import { deadLetterKey, deadLetterRange } from '../log/keys.ts';
-import type { WriteOperation } from '../log/storage.ts';
+import type { WriteOperation } from '../log/storage/storage.ts';
 
 /**
  * Dead letters kept for one sink. When it is reached the sink is halted instead of dropping more:

@@ -5,25 +5,33 @@
  * - one batch is under way at a time, so events of a lane arrive in order; while the far side works
  *   on it, the next one is read and encoded;
  * - the cursor moves only over what is delivered, filtered, kept as a dead letter, or lost;
+ * - a replay goes on only while no live batch is due, and moves no cursor;
  * - an outage never counts against an event: only an answer about that event does;
  * - nothing here is shared with another forwarder but the log and the wake-up of `Recovery`.
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../core/clock.ts';
 import { describeError, HubError } from '../core/errors.ts';
-import { type Batch, type HubEvent, LANES, type Lane } from '../core/event.ts';
+import { LANES, type Lane } from '../core/event.ts';
+import { sumOfLost } from '../core/lost-counts.ts';
 import { RateMeter } from '../core/rate.ts';
-import type { Delivery, Sink } from '../core/sink.ts';
+import type { Sink } from '../core/sink.ts';
 import type { SinkStatus } from '../core/status.ts';
 import { topicMatcher } from '../core/topic.ts';
 import type { DurableLog } from '../log/durable-log.ts';
+import { BatchSender } from './batch-sender.ts';
 import { Batcher, type BatchLimits, type Run } from './batcher.ts';
+import { ClaimedLog } from './claimed-log.ts';
+import { ClockGate, type ClockWait } from './clock-gate.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { endsWithin } from './ends-within.ts';
 import { etaSeconds } from './eta.ts';
+import { laneStatus } from './lane-status.ts';
 import { type Link, type LinkInput, nextLink, type RetryDelays, START } from './link.ts';
 import { OldestUnsettled } from './oldest-unsettled.ts';
-import { fresh, halved, type Prepared, type Refused } from './prepared.ts';
+import { fresh, type Prepared, type Refused } from './prepared.ts';
 import type { Recovery } from './recovery.ts';
+import { Replays } from './replays.ts';
 import { Settlement } from './settlement.ts';
 import { Wakeup } from './wakeup.ts';
 
@@ -51,6 +59,7 @@ export interface ForwarderOptions {
   /** Where the sink connects to, for waking others; undefined for a local one. */
   readonly host: string | undefined;
   readonly recovery: Recovery;
+  readonly clockWait: ClockWait;
   readonly logger: Logger;
   /** Called with the time the far side took. */
   answered(seconds: number): void;
@@ -59,17 +68,24 @@ export interface ForwarderOptions {
 
 export class Forwarder {
   readonly id: string;
+  /** Past ranges that the sink is sent again. */
+  readonly replays: Replays;
   readonly #options: ForwarderOptions;
+  readonly #sender: BatchSender;
   readonly #settlement: Settlement;
   readonly #deadLetters: DeadLetters;
   readonly #oldest: OldestUnsettled;
+  readonly #gate: ClockGate;
   readonly #rate: RateMeter;
   readonly #stop = new AbortController();
   readonly #wakeup = new Wakeup();
+  readonly #claimed: ClaimedLog;
   #batchers: Map<Lane, Batcher>;
   #link: Link = START;
   /** Runs to be sent next, the halves of a refused batch among them. */
   #pending: Prepared[] = [];
+  /** Whose queue is sent from: decided anew for every batch, live first. */
+  #turn: 'live' | 'replay' = 'live';
   #ahead = new Map<Lane, Promise<Prepared | undefined>>();
   #rejectionsInARow = 0;
   #checkedMs = 0;
@@ -83,9 +99,19 @@ export class Forwarder {
     this.id = options.id;
     this.#options = options;
     const { log, id, clock, confirmWindowMs } = options;
+    const { attemptsMax } = options.retry;
+    this.#sender = new BatchSender({ ...options, attemptsMax });
+    this.replays = new Replays({
+      ...options,
+      sink: id,
+      wanted: topicMatcher(options.topics),
+      wake: () => this.#wakeup.wake(),
+    });
     this.#settlement = new Settlement(log, id, clock, confirmWindowMs);
+    this.#claimed = new ClaimedLog(log, (lane) => this.#settlement.cursor(lane).offset);
     this.#deadLetters = new DeadLetters(log, id);
-    this.#oldest = new OldestUnsettled(log, clock, (lane) => this.#settlement.cursor(lane).offset);
+    this.#oldest = new OldestUnsettled(log, (lane) => this.#settlement.cursor(lane).offset);
+    this.#gate = new ClockGate(log, options.clockWait);
     this.#rate = new RateMeter(() => clock.monotonicMs());
     this.#batchers = this.#newBatchers();
   }
@@ -128,18 +154,20 @@ export class Forwarder {
   status(): SinkStatus {
     const { id, type, log, clock, batch, ingestPerSecond } = this.#options;
     const link = this.#link;
+    const lanes = LANES.map((lane) =>
+      laneStatus(lane, this.#settlement.cursor(lane), log.range(lane).tail),
+    );
     const sum = { lag: 0, delivered: 0, filtered: 0, lost: 0 };
-    for (const lane of LANES) {
-      const cursor = this.#settlement.cursor(lane);
-      sum.lag += Math.max(0, log.range(lane).tail - cursor.offset);
-      sum.delivered += cursor.delivered;
-      sum.filtered += cursor.filtered;
-      sum.lost += cursor.lost;
+    for (const { queued, delivered, filtered, lost } of lanes) {
+      sum.lag += queued;
+      sum.delivered += delivered;
+      sum.filtered += filtered;
+      sum.lost += sumOfLost(lost);
     }
     const eventsPerSecond = this.#rate.perSecond();
     const waiting = link.state === 'backoff' || link.state === 'halted';
     const moving = link.state === 'reading' || link.state === 'sending';
-    const detail = link.state === 'reading' ? undefined : this.#trouble;
+    const detail = link.state === 'reading' ? this.#gate.detail : this.#trouble;
     const drained = moving ? { settled: eventsPerSecond, ingest: ingestPerSecond() } : undefined;
     return {
       id,
@@ -155,6 +183,8 @@ export class Forwarder {
       filteredEvents: sum.filtered,
       deadLetters: this.#deadLetters.count,
       lostEvents: sum.lost,
+      lanes,
+      replay: this.replays.status(),
     };
   }
 
@@ -194,7 +224,11 @@ export class Forwarder {
   async #connect(): Promise<void> {
     const instance = await this.#instance();
     this.#checkedMs = this.#options.clock.monotonicMs();
-    if (!this.#settlement.seen(instance)) return;
+    if (!this.#settlement.seen(instance)) {
+      this.replays.confirm();
+      return;
+    }
+    this.replays.rewind();
     this.#options.logger.warn(
       { instance },
       'the far side restarted: what it had not confirmed is sent again',
@@ -236,6 +270,7 @@ export class Forwarder {
 
   /** Waits for something to send. False when the link has to be looked after first. */
   async #hasNext(): Promise<boolean> {
+    this.#turn = 'live';
     if (this.#pending.length > 0) return true;
     const now = this.#options.clock.monotonicMs();
     if (now - this.#checkedMs >= this.#settlement.checkIntervalMs) {
@@ -243,10 +278,14 @@ export class Forwarder {
       return false;
     }
     const next = await this.#next();
+    if (this.replays.due && !(next && this.#isDue(next))) {
+      this.#turn = 'replay'; // live events that gather until they are due are read again
+      return await this.replays.prepare();
+    }
     if (next) {
       this.#pending.push(next);
       if (!next.run.full) await this.#linger(next);
-      return true;
+      return this.#pending.length > 0;
     }
     await this.#wakeup.wait(Math.min(this.#settlement.checkIntervalMs, IDLE_CHECK_MS));
     return false;
@@ -266,36 +305,37 @@ export class Forwarder {
     const run = await this.#batchers.get(lane)?.next(from);
     if (!run) return undefined;
     if (!run.full) return fresh(run);
-    const encoded = this.#encode(run);
+    const encoded = this.#sender.encode(run);
     encoded.catch(() => undefined); // awaited when its turn comes
     return { ...fresh(run), encoded };
   }
 
-  /** An event that cannot be encoded is poison like one that the far side refuses. */
-  async #encode(batch: Batch): Promise<unknown> {
-    try {
-      return await this.#options.sink.encode(batch);
-    } catch (error) {
-      if (error instanceof HubError) throw error;
-      const message = `cannot be encoded: ${describeError(error)}`;
-      throw new HubError('SINK_REJECTED', message, { cause: error });
-    }
-  }
-
   /** Lets a small batch grow, for as long as its oldest event may wait. */
   async #linger(prepared: Prepared): Promise<void> {
-    const { clock, batch } = this.#options;
     let { run } = prepared;
     while (!run.full && run.events.length > 0 && !this.#stop.signal.aborted) {
-      const first = run.events[0];
-      const arrivedMs = first?.bootId === clock.bootId ? first.monotonicMs : 0;
-      const waitMs = arrivedMs + batch.lingerMs - clock.monotonicMs();
+      const waitMs = this.#dueInMs(run);
       if (waitMs <= 0) break;
       await this.#wakeup.wait(waitMs);
+      if (this.replays.due) {
+        this.#pending = []; // it goes on gathering in the log
+        return;
+      }
       run = (await this.#batchers.get(run.lane)?.extend(run)) ?? run;
       this.#pending[0] = fresh(run);
       if (run.lane !== 'alarm' && this.#alarmWaits()) break;
     }
+  }
+
+  #isDue({ run }: Prepared): boolean {
+    return run.full || run.events.length === 0 || this.#dueInMs(run) <= 0;
+  }
+
+  /** How long the oldest event of a run may still wait for company. */
+  #dueInMs({ events: [first] }: Run): number {
+    const { clock, batch } = this.#options;
+    const arrivedMs = first?.bootId === clock.bootId ? first.monotonicMs : 0;
+    return arrivedMs + batch.lingerMs - clock.monotonicMs();
   }
 
   #alarmWaits(): boolean {
@@ -305,6 +345,8 @@ export class Forwarder {
 
   /** True when the far side took something. */
   async #sendNext(): Promise<boolean> {
+    if (this.#turn === 'replay') return await this.#sendReplay();
+    this.#correctTimes();
     const prepared = this.#pending[0];
     if (!prepared) return false;
     const { run } = prepared;
@@ -314,13 +356,25 @@ export class Forwarder {
       ahead.catch(() => undefined); // awaited when its turn comes
       this.#ahead.set(run.lane, ahead);
     }
-    if (prepared.rest.length > 0) {
-      const delivery = await this.#send(prepared);
-      if (!delivery) return false; // halved
-      this.#noteAnswers(prepared, delivery);
-    }
+    if (!(await this.#sender.sendFirst(this.#pending, this.#stop.signal))) return false;
     await this.#settle(prepared);
     return run.events.length > prepared.refused.size;
+  }
+
+  async #sendReplay(): Promise<boolean> {
+    const { pending } = this.replays;
+    const [prepared] = pending;
+    if (!prepared || !(await this.#sender.sendFirst(pending, this.#stop.signal))) return false;
+    this.replays.settle(prepared);
+    return prepared.run.events.length > prepared.refused.size;
+  }
+
+  #correctTimes(): void {
+    const retimed = this.#gate.retimed(this.#pending);
+    if (!retimed) return;
+    this.#pending = retimed;
+    this.#ahead.clear();
+    this.#batchers = this.#newBatchers();
   }
 
   #settledSome(taken: boolean): void {
@@ -329,52 +383,6 @@ export class Forwarder {
     this.#step({ input: 'settled', taken });
     if (taken) this.#trouble = undefined;
     if (recovered && host) recovery.reached(host);
-  }
-
-  /** Undefined when the far side refused the batch as a whole and it was cut in two. */
-  async #send(prepared: Prepared): Promise<Delivery | undefined> {
-    const { sink, clock, answered } = this.#options;
-    const batch = { lane: prepared.run.lane, events: prepared.rest };
-    try {
-      prepared.encoded ??= this.#encode(batch);
-      const encoded = await prepared.encoded.catch((error) => {
-        delete prepared.encoded; // may have failed for a reason that passes
-        throw error;
-      });
-      const startedMs = clock.monotonicMs();
-      const delivery = await sink.send(encoded, this.#stop.signal);
-      answered((clock.monotonicMs() - startedMs) / 1000);
-      return delivery;
-    } catch (error) {
-      if (!(error instanceof HubError) || error.code !== 'SINK_REJECTED') throw error;
-      if (batch.events.length === 1) {
-        return { rejected: [{ index: 0, reason: error.message }], retry: [] };
-      }
-      // a poison event is found by halving: the half without it is delivered
-      this.#pending.splice(0, 1, ...halved(prepared));
-      return undefined;
-    }
-  }
-
-  /** Sorts the answers. Throws when a part has to be sent again. */
-  #noteAnswers(prepared: Prepared, { rejected, retry }: Delivery): void {
-    const { rest, attempts, refused } = prepared;
-    for (const { index, reason } of rejected) {
-      const event = rest[index];
-      if (event) refused.set(event.offset, { event, reason });
-    }
-    const again: HubEvent[] = [];
-    for (const index of retry) {
-      const event = rest[index];
-      if (!event) continue;
-      const tries = (attempts.get(event.offset) ?? 0) + 1;
-      attempts.set(event.offset, tries);
-      if (tries < this.#options.retry.attemptsMax) again.push(event);
-      else refused.set(event.offset, { event, reason: `not taken in ${tries} attempts` });
-    }
-    if (again.length === 0) return;
-    this.#pending[0] = { run: prepared.run, attempts, refused, rest: again };
-    throw new HubError('SINK_THROTTLED', `the far side took a part; ${again.length} events again`);
   }
 
   async #settle(prepared: Prepared): Promise<void> {
@@ -456,9 +464,11 @@ export class Forwarder {
   }
 
   #newBatchers(): Map<Lane, Batcher> {
-    const { log, topics, batch } = this.#options;
+    const { topics, batch } = this.#options;
+    const log = this.#claimed;
     const wanted = topicMatcher(topics);
-    return new Map(LANES.map((lane) => [lane, new Batcher(log, lane, wanted, batch)]));
+    const { holds } = this.#gate;
+    return new Map(LANES.map((lane) => [lane, new Batcher(log, lane, wanted, batch, holds)]));
   }
 }
 
@@ -469,15 +479,4 @@ async function settled(work: () => Promise<void>, failed: (error: unknown) => vo
   } catch (error) {
     failed(error);
   }
-}
-
-/** Whether `work` ends in time. What does not is left to itself. */
-async function endsWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), timeoutMs);
-  });
-  const inTime = await Promise.race([work.then(() => true), late]);
-  clearTimeout(timer);
-  return inTime;
 }

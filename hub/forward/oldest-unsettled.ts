@@ -1,26 +1,23 @@
-import type { Clock } from '../core/clock.ts';
 import { type HubEvent, LANES, type Lane } from '../core/event.ts';
-import type { EventLog } from '../log/log.ts';
+import type { DurableLog } from '../log/durable-log.ts';
 import type { Run } from './batcher.ts';
 
-type Arrival = Pick<HubEvent, 'bootId' | 'monotonicMs' | 'receivedMs'>;
+type Arrival = Pick<HubEvent, 'bootId' | 'monotonicMs'>;
 
 /**
  * How long the oldest event that a sink has not settled has waited. The forwarder tells what passes
  * by; for a sink that has not read anything, because it cannot connect, the log is asked.
  */
 export class OldestUnsettled {
-  readonly #log: EventLog;
-  readonly #clock: Clock;
+  readonly #log: DurableLog;
   readonly #position: (lane: Lane) => number;
   /** What the event at `offset` arrived with, or the one before it. */
   readonly #known = new Map<Lane, { readonly offset: number; readonly arrival: Arrival }>();
   readonly #looking = new Set<Lane>();
 
   /** `position` is the sink's cursor. */
-  constructor(log: EventLog, clock: Clock, position: (lane: Lane) => number) {
+  constructor(log: DurableLog, position: (lane: Lane) => number) {
     this.#log = log;
-    this.#clock = clock;
     this.#position = position;
   }
 
@@ -44,17 +41,10 @@ export class OldestUnsettled {
       const offset = this.#position(lane);
       if (offset >= this.#log.range(lane).tail) continue;
       const known = this.#known.get(lane);
-      if (known?.offset === offset) ageMs = Math.max(ageMs, this.#ageOf(known.arrival));
+      if (known?.offset === offset) ageMs = Math.max(ageMs, this.#log.boots.ageMs(known.arrival));
       else void this.#look(lane, offset);
     }
     return ageMs;
-  }
-
-  #ageOf({ bootId, monotonicMs, receivedMs }: Arrival): number {
-    const clock = this.#clock;
-    return bootId === clock.bootId
-      ? clock.monotonicMs() - monotonicMs
-      : clock.wallMs() - receivedMs;
   }
 
   async #look(lane: Lane, offset: number): Promise<void> {
@@ -63,7 +53,7 @@ export class OldestUnsettled {
     try {
       const [block] = await this.#log.read(lane, offset, 1);
       if (!block || this.#position(lane) !== offset) return;
-      const arrival = block.eventAt(Math.max(0, offset - block.firstOffset));
+      const arrival = block.eventAt(Math.min(block.indexFrom(offset), block.count - 1));
       this.#known.set(lane, { offset, arrival });
     } catch {
       // a log that cannot be read is reported by whoever has to read it

@@ -1,5 +1,5 @@
 import type { HubEvent } from '../core/event.ts';
-import type { Run } from './batcher.ts';
+import type { Run, ThinnedPlace } from './batcher.ts';
 
 /** An event that the far side will not take, and why. */
 export interface Refused {
@@ -42,20 +42,36 @@ export function halved(prepared: Prepared): [Prepared, Prepared] {
   return [keep(first), keep(second)];
 }
 
-/** What was lost lies before the first event of a run, so the first part has all of it. */
+/** What is lost lies before the first event of a run, so the first part has all of it. */
 function split(run: Run, at: number): [Run, Run] {
   const before = run.events.filter(({ offset }) => offset < at);
   const after = run.events.filter(({ offset }) => offset >= at);
-  const settledBefore = run.dropped + run.corrupt + before.length;
+  const places = run.thinnedAt ?? [];
+  const thinned = sumOf(places.filter((place) => place.at < at));
+  const settledBefore = run.dropped + run.corrupt + thinned + before.length;
+  const thinnedAfter = run.thinned - thinned;
   return [
-    { ...run, events: before, to: at, filtered: at - run.from - settledBefore },
+    {
+      ...run,
+      events: before,
+      to: at,
+      thinned,
+      thinnedAt: places.filter((place) => place.at < at),
+      filtered: at - run.from - settledBefore,
+    },
     {
       ...run,
       events: after,
       from: at,
       dropped: 0,
       corrupt: 0,
-      filtered: run.to - at - after.length,
+      thinned: thinnedAfter,
+      thinnedAt: places.filter((place) => place.at >= at),
+      filtered: run.to - at - thinnedAfter - after.length,
     },
   ];
+}
+
+function sumOf(places: readonly ThinnedPlace[]): number {
+  return places.reduce((sum, { events }) => sum + events, 0);
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert';
 import type { Clock } from '../core/clock.ts';
 import { LANES, type Lane } from '../core/event.ts';
+import { addLost } from '../core/lost-counts.ts';
 import type { CursorCounts, CursorState } from '../log/cursors.ts';
 import type { DurableLog } from '../log/durable-log.ts';
-import type { WriteOperation } from '../log/storage.ts';
+import type { WriteOperation } from '../log/storage/storage.ts';
 import type { Run } from './batcher.ts';
 
 /** Rewind points kept within a confirm window: how finely it is divided. */
@@ -55,7 +56,8 @@ export class Settlement {
       delivered: before.delivered + run.events.length - deadLetters.length,
       filtered: before.filtered + run.filtered,
       deadLettered: before.deadLettered + deadLetters.length,
-      lost: before.lost + run.dropped + run.corrupt,
+      thinned: before.thinned + run.thinned,
+      lost: addLost(before.lost, { full: run.dropped, corrupt: run.corrupt }),
     };
     const confirmed = this.#windowMs > 0 ? before.confirmed : counts;
     // any write from here on carries the cursor along, and with it what was deferred
@@ -124,8 +126,8 @@ export class Settlement {
   #mark(): Mark {
     const counts = new Map(
       LANES.map((lane) => {
-        const { offset, delivered, filtered, deadLettered, lost } = this.cursor(lane);
-        return [lane, { offset, delivered, filtered, deadLettered, lost }];
+        const { offset, delivered, filtered, deadLettered, thinned, lost } = this.cursor(lane);
+        return [lane, { offset, delivered, filtered, deadLettered, thinned, lost }];
       }),
     );
     return { atMs: this.#clock.monotonicMs(), counts };

@@ -1,0 +1,67 @@
+import type { Clock } from '../core/clock.ts';
+import type { DurableLog } from '../log/durable-log.ts';
+import type { Block } from '../log/log.ts';
+import type { Prepared } from './prepared.ts';
+
+type TimedLog = Pick<DurableLog, 'boots'>;
+
+/**
+ * Whether sinks wait for the clock to be synchronised: for a while after the start, where something
+ * keeps time or the clock shows what cannot be. Not where nothing tells, as in a container.
+ */
+export class ClockWait {
+  readonly #log: TimedLog;
+  readonly #clock: Clock;
+  readonly #endMs: number;
+
+  /** `waitMaxMs` from now on; 0 does not wait. */
+  constructor(log: TimedLog, clock: Clock, waitMaxMs: number) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#endMs = clock.monotonicMs() + waitMaxMs;
+  }
+
+  get waiting(): boolean {
+    return this.#clock.monotonicMs() < this.#endMs && this.#log.boots.facts.state === 'unsynced';
+  }
+}
+
+/** One sink's view of it: holds back what has no sure time yet, and mends what had none. */
+export class ClockGate {
+  readonly #log: TimedLog;
+  readonly #wait: ClockWait;
+  #holding = false;
+  #corrections: number;
+
+  constructor(log: TimedLog, wait: ClockWait) {
+    this.#log = log;
+    this.#wait = wait;
+    this.#corrections = log.boots.corrections;
+  }
+
+  /** Whether the events of `block` have to wait, of every lane alike. */
+  readonly holds = (block: Block): boolean => {
+    this.#holding = this.#wait.waiting && this.#log.boots.isProvisional(block.eventAt(0));
+    return this.#holding;
+  };
+
+  /** What the sink waits for, for people. */
+  get detail(): string | undefined {
+    return this.#holding && this.#wait.waiting ? 'waits for the clock' : undefined;
+  }
+
+  /**
+   * `pending` with the times that have become known since it was read; undefined when none have.
+   * What was encoded with the old times has to be encoded again.
+   */
+  retimed(pending: readonly Prepared[]): Prepared[] | undefined {
+    const { boots } = this.#log;
+    if (this.#corrections === boots.corrections) return undefined;
+    this.#corrections = boots.corrections;
+    return pending.map(({ encoded: _outdated, ...prepared }) => ({
+      ...prepared,
+      run: { ...prepared.run, events: prepared.run.events.map((event) => boots.retimed(event)) },
+      rest: prepared.rest.map((event) => boots.retimed(event)),
+    }));
+  }
+}
