@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type HubEvent, LANES, type Lane } from '../core/event.ts';
+import { endOf } from '../core/span.ts';
 import { topicMatcher } from '../core/topic.ts';
 import type { EventLog } from '../log/log.ts';
 
@@ -16,7 +17,9 @@ export interface EventQuery {
 const BYTES_MAX = 4 * 1024 ** 2;
 /** Events of other topics cost the reading of their blocks: 1 M of them are about a second. */
 const PASSED_EVENTS_MAX = 1_000_000;
-const READ_BYTES = 1_048_576;
+/** A few events are often all that is wanted: what is read at a time doubles, up to a mebibyte. */
+const READ_BYTES_MIN = 16_384;
+const READ_BYTES_MAX = 1_048_576;
 
 /**
  * The oldest events of a range as they are in the log, lane after lane in the order of their
@@ -53,16 +56,18 @@ async function findInLane(
   const found: HubEvent[] = [];
   let bytes = 0;
   let next = await log.seek(lane, query.fromMs);
+  let readBytes = READ_BYTES_MIN;
   for (let passed = 0; passed < PASSED_EVENTS_MAX; ) {
     signal.throwIfAborted();
-    const blocks = await log.read(lane, next, READ_BYTES);
+    const blocks = await log.read(lane, next, readBytes);
+    readBytes = Math.min(READ_BYTES_MAX, readBytes * 2);
     const last = blocks.at(-1);
     if (last === undefined) return found;
     for (const block of blocks) {
       if (block.firstReceivedMs >= query.toMs) return found;
       passed += block.count;
       const wanted = block.topics.map(matches);
-      for (let i = Math.max(0, next - block.firstOffset); i < block.count; i++) {
+      for (let i = block.indexFrom(next); i < block.count; i++) {
         if (wanted[block.topicIndexAt(i)] !== true) continue;
         const event = block.eventAt(i);
         if (event.receivedMs < query.fromMs || event.receivedMs >= query.toMs) continue;
@@ -71,7 +76,7 @@ async function findInLane(
         if (found.length >= query.limit || bytes > BYTES_MAX) return found;
       }
     }
-    next = last.firstOffset + last.count;
+    next = endOf(last);
     await nextTurn();
   }
   return found;

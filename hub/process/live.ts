@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { describeError } from '../core/errors.ts';
 import { type Decoded, type HubEvent, LANES, type Lane } from '../core/event.ts';
 import { sampledWarnings, type WarnLogger } from '../core/sampled-warnings.ts';
+import { endOf } from '../core/span.ts';
 import type { LatestValue, StreamReadings } from '../core/status.ts';
 import type { Block, EventLog } from '../log/log.ts';
 import type { Decoder } from './decode/decoder.ts';
@@ -64,8 +65,8 @@ interface LanePosition {
   readonly lane: Lane;
   /** The next offset to take. */
   next: number;
-  /** Where new events begin; what is before was there at the start. */
-  readonly newFrom: number;
+  /** Where new events begin; what is before was there at the start, or is read once more. */
+  newFrom: number;
   /** Up to here only the last event per topic and block is decoded. */
   sampleUntil: number;
 }
@@ -141,7 +142,10 @@ export class LiveView {
     });
     try {
       const positions = this.#startPositions();
+      let { corrections } = log;
       while (!signal.aborted) {
+        if (log.corrections !== corrections) this.#readBack(positions);
+        ({ corrections } = log);
         let moved = false;
         for (const position of positions)
           if (await this.#advanceSafely(position, signal)) moved = true;
@@ -165,6 +169,16 @@ export class LiveView {
       const next = Math.max(head, tail - back);
       return { lane, next, newFrom: tail, sampleUntil: 0 };
     });
+  }
+
+  /** The times of what is shown have become known: the last part is read once more. */
+  #readBack(positions: readonly LanePosition[]): void {
+    for (const { lane, next } of this.#startPositions()) {
+      const position = positions.find((candidate) => candidate.lane === lane);
+      if (!position) continue;
+      position.newFrom = Math.max(position.newFrom, position.next);
+      position.next = Math.min(position.next, next);
+    }
   }
 
   async #advanceSafely(position: LanePosition, signal: AbortSignal): Promise<boolean> {
@@ -206,11 +220,10 @@ export class LiveView {
   }
 
   async #takeBlock(position: LanePosition, block: Block, signal: AbortSignal): Promise<void> {
-    const end = block.firstOffset + block.count;
-    while (position.next < end && !signal.aborted) {
-      const event = block.eventAt(position.next - block.firstOffset);
-      this.#take(event, position.next >= position.newFrom);
-      position.next++;
+    for (let i = block.indexFrom(position.next); i < block.count && !signal.aborted; i++) {
+      const event = block.eventAt(i);
+      this.#take(event, event.offset >= position.newFrom);
+      position.next = event.offset + 1;
       if (this.#slice.spent(event.payload.length)) await this.#pauseBetweenSlices(signal);
     }
   }
@@ -218,7 +231,7 @@ export class LiveView {
   /** Decodes only the last event of each topic, from the end: enough for the present values. */
   async #sampleBlock(position: LanePosition, block: Block, signal: AbortSignal): Promise<void> {
     const seen = new Set<number>();
-    const first = Math.max(0, position.next - block.firstOffset);
+    const first = block.indexFrom(position.next);
     const picked: number[] = [];
     for (let i = block.count - 1; i >= first && seen.size < block.topics.length; i--) {
       const topic = block.topicIndexAt(i);
@@ -232,8 +245,8 @@ export class LiveView {
       this.#take(event, event.offset >= position.newFrom);
       if (this.#slice.spent(event.payload.length)) await this.#pauseBetweenSlices(signal);
     }
-    this.#skipped -= picked.filter((i) => block.firstOffset + i >= position.newFrom).length;
-    this.#passOver(position, block.firstOffset + block.count);
+    this.#skipped -= picked.filter((i) => block.offsetAt(i) >= position.newFrom).length;
+    this.#passOver(position, endOf(block));
   }
 
   #passOver(position: LanePosition, to: number): void {
@@ -242,6 +255,7 @@ export class LiveView {
   }
 
   #take(event: HubEvent, isNew: boolean): void {
+    if (event.kind === 'aggregate') return; // of the past: a mean is nobody's present value
     const decoded = this.#options.decoder(event);
     if (isNew && decoded.error !== undefined) this.#undecoded(event, decoded, decoded.error);
     for (const reading of decoded.readings) {

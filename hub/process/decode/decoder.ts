@@ -1,5 +1,5 @@
-import type { Clock } from '../../core/clock.ts';
 import type { Decode, Decoded, HubEvent, Reading, TimeQuality } from '../../core/event.ts';
+import { aggregateJson, openAggregate, readingsOf } from '../aggregate-payload.ts';
 import { compileRule } from './compiled-rule.ts';
 import { readCsv } from './csv-payload.ts';
 import { Harvest } from './harvest.ts';
@@ -41,6 +41,15 @@ function decoded(
     : { device, timeMs, timeQuality, json, readings };
 }
 
+/** Its time is that of the first event that it stands for. Undefined when it is none. */
+function decodeAggregate(event: HubEvent, device: string): Decoded | undefined {
+  const facts = openAggregate(event);
+  if (!facts) return undefined;
+  const timeQuality = facts.ownTime ? 'device' : event.timeQuality;
+  const readings = readingsOf(facts, timeQuality);
+  return decoded(device, facts.fromMs, timeQuality, aggregateJson(facts), readings, undefined);
+}
+
 /** Fills `harvest` from the payload; answers the text when it is JSON. */
 function readPayload(harvest: Harvest, text: string): string | undefined {
   if (text === '') {
@@ -77,13 +86,16 @@ function mayYield(target: TopicTarget, device: string, metric: string): boolean 
 }
 
 /** @throws HubError CONFIG_INVALID when a rule is none. */
-export function createDecoder(rules: readonly DecodeRule[], clock: Clock): Decoder {
+export function createDecoder(rules: readonly DecodeRule[]): Decoder {
   const targetOf = topicTargets(rules.map(compileRule));
 
   function decode(event: HubEvent): Decoded {
-    const { receivedMs } = event;
-    const arrivalQuality: TimeQuality = clock.synced() ? 'synced' : 'estimated';
+    const { receivedMs, timeQuality: arrivalQuality } = event;
     const target = targetOf(event.topic);
+    if (event.kind === 'aggregate') {
+      const aggregate = decodeAggregate(event, target.device);
+      if (aggregate) return aggregate;
+    }
     const text = payloadText(event.payload);
     if (target.rule === undefined || event.kind !== 'message') {
       const json = text !== undefined && isJson(text) ? text : undefined;

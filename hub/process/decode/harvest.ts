@@ -1,4 +1,4 @@
-import type { Reading, TimeQuality } from '../../core/event.ts';
+import type { ArrivalQuality, Reading, TimeQuality } from '../../core/event.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { deviceTimeMs } from './device-time.ts';
 import type { TimeUnit } from './rule.ts';
@@ -25,14 +25,14 @@ export class Harvest {
   readonly rule: CompiledRule;
   readonly #target: TopicTarget;
   readonly #receivedMs: number;
-  readonly #arrivalQuality: TimeQuality;
+  readonly #arrivalQuality: ArrivalQuality;
   #overflowed = false;
 
   constructor(
     rule: CompiledRule,
     target: TopicTarget,
     receivedMs: number,
-    arrivalQuality: TimeQuality,
+    arrivalQuality: ArrivalQuality,
   ) {
     this.rule = rule;
     this.#target = target;
@@ -59,7 +59,7 @@ export class Harvest {
 
   /** From here on readings have this time, if it can be believed. Returns whether it can. */
   takeTime(value: unknown, unit: TimeUnit): boolean {
-    const ms = deviceTimeMs(value, unit, this.#receivedMs);
+    const ms = deviceTimeMs(value, unit, this.#receivedMs, this.#arrivalQuality);
     if (ms === undefined) return false;
     this.timeMs = ms;
     this.timeQuality = 'device';
