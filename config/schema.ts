@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { asId, host, id, port, secret } from './fields.ts';
+import { clock } from './sections/clock.ts';
 import { decode } from './sections/decode.ts';
 import { bridges, sinks } from './sections/endpoints.ts';
 import { log } from './sections/log.ts';
@@ -55,6 +56,7 @@ export const schema = z.strictObject({
   decode,
   sinks,
   http: http.prefault({}).describe('The console, the API and the metrics.'),
+  clock: clock.prefault({}).describe('What happens while the clock is not synchronised.'),
 });
 
 /**
@@ -71,3 +73,4 @@ export type LogConfig = HubConfig['log'];
 export type DecodeRule = HubConfig['decode'][number];
 export type SinkConfig = HubConfig['sinks'][number];
 export type HttpConfig = HubConfig['http'];
+export type ClockConfig = HubConfig['clock'];

@@ -1,5 +1,4 @@
 import { BRIDGE_STATES } from './core/bridge.ts';
-import type { Clock } from './core/clock.ts';
 import { LINK_STATES } from './core/link.ts';
 import type { Status } from './core/status.ts';
 import type { Forwarder } from './forward/forwarder.ts';
@@ -11,7 +10,6 @@ import type { Metrics } from './observe/metrics.ts';
 
 export interface MetricsSources {
   readonly metrics: Metrics;
-  readonly clock: Clock;
   readonly log: DurableLog;
   readonly intake: Intake;
   readonly broker: Broker;
@@ -21,9 +19,8 @@ export interface MetricsSources {
 
 /** Fills the registry from what the parts know, when somebody scrapes. */
 export function collectMetrics(sources: MetricsSources): void {
-  const { clock, metrics } = sources;
+  const { metrics } = sources;
   for (const reason of REFUSAL_REASONS) metrics.counter('holdfast_mqtt_refused_total', { reason });
-  const startOffsetMs = clock.wallMs() - clock.monotonicMs();
   metrics.onScrape(() => {
     const status = sources.status();
     collectIntake(sources);
@@ -36,8 +33,7 @@ export function collectMetrics(sources: MetricsSources): void {
       }
     }
     metrics.gauge('holdfast_clock_synced').set(Number(status.clock.synced));
-    const offsetMs = clock.wallMs() - clock.monotonicMs() - startOffsetMs;
-    metrics.gauge('holdfast_clock_offset_seconds').set(offsetMs / 1000);
+    metrics.gauge('holdfast_clock_offset_seconds').set(status.clock.offsetMs / 1000);
     metrics.gauge('holdfast_disk_free_bytes').set(status.disk.freeBytes);
   });
 }
@@ -57,12 +53,16 @@ function collectIntake({ metrics, intake, broker }: MetricsSources): void {
 
 function collectLog({ metrics, log }: MetricsSources, status: Status): void {
   const { events, bytes, bytesMax, oldestAgeMs, secondsUntilFull, full } = status.log;
+  metrics.counter('holdfast_log_written_bytes_total').raiseTo(status.log.writtenBytes);
   metrics.gauge('holdfast_log_events').set(events);
   metrics.gauge('holdfast_log_bytes').set(bytes);
   metrics.gauge('holdfast_log_bytes_max').set(bytesMax);
   metrics.gauge('holdfast_log_oldest_age_seconds').set((oldestAgeMs ?? 0) / 1000);
   metrics.gauge('holdfast_log_seconds_until_full').set(secondsUntilFull);
   metrics.gauge('holdfast_log_blocked').set(Number(full));
+  for (const { lane, thinned } of status.log.lanes) {
+    metrics.counter('holdfast_log_thinned_events_total', { lane }).raiseTo(thinned.events);
+  }
   for (const { reason, lane, events } of log.losses.entries()) {
     metrics.counter('holdfast_lost_events_total', { reason, lane }).raiseTo(events);
   }
@@ -78,6 +78,8 @@ function collectSinks({ metrics, forwarders }: MetricsSources, status: Status): 
     for (const state of LINK_STATES) {
       metrics.gauge('holdfast_sink_link', { sink, state }).set(Number(state === sinkStatus.state));
     }
+    const { replayedEvents } = sinkStatus.replay;
+    metrics.counter('holdfast_sink_replayed_events_total', { sink }).raiseTo(replayedEvents);
     const counters = forwarders[index]?.counters();
     if (!counters) continue;
     metrics.counter('holdfast_sink_delivered_events_total', { sink }).raiseTo(counters.delivered);

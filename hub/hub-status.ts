@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import type { Clock } from './core/clock.ts';
 import type { RateMeter } from './core/rate.ts';
 import type { Status } from './core/status.ts';
+import type { ClockWait } from './forward/clock-gate.ts';
 import type { Forwarder } from './forward/forwarder.ts';
 import type { BridgeRunner } from './intake/bridges.ts';
 import type { Broker } from './intake/broker/broker.ts';
@@ -33,8 +34,10 @@ export class Disk {
 export interface StatusSources {
   readonly id: string;
   readonly version: string;
+  /** On the monotonic clock. */
   readonly startedMs: number;
   readonly clock: Clock;
+  readonly clockWait: ClockWait;
   readonly log: DurableLog;
   readonly disk: Disk;
   readonly broker: Broker;
@@ -50,16 +53,25 @@ export function problemsOf({ log, serving }: StatusSources): string[] {
   const problems: string[] = [];
   if (!serving()) problems.push('the hub is starting or stopping');
   if (log.problem) problems.push(log.problem);
-  const { full, whenFull } = log.status();
-  if (full && whenFull === 'block') problems.push('the log is full: publishers wait');
+  const { fullReason, whenFull } = log.status();
+  if (fullReason !== null && whenFull.normal === 'block') {
+    problems.push(`the log is full, publishers wait: ${fullReason}`);
+  }
   return problems;
 }
 
 /** What a person should look at although events are accepted and stored. */
-export function degradedOf({ log, forwarders }: StatusSources): string[] {
+export function degradedOf({ log, forwarders, clockWait }: StatusSources): string[] {
   const degraded: string[] = [];
-  const { full, whenFull } = log.status();
-  if (full && whenFull !== 'block') degraded.push(`the log is full: ${whenFull}`);
+  if (clockWait.waiting && forwarders.length > 0) {
+    degraded.push('the clock is not synchronised: sinks wait for it, see clock.wait_for_sync_max');
+  } else if (log.boots.facts.state === 'unsynced') {
+    degraded.push('the clock is not synchronised: times may be corrected later');
+  }
+  const { fullReason, whenFull } = log.status();
+  if (fullReason !== null && whenFull.normal !== 'block') {
+    degraded.push(`the log is full (${whenFull.normal}): ${fullReason}`);
+  }
   for (const { id, state, detail } of forwarders.map((forwarder) => forwarder.status())) {
     if (state === 'halted') degraded.push(`sink ${id} is halted: ${detail ?? 'refused'}`);
   }
@@ -70,17 +82,21 @@ export function statusOf(sources: StatusSources): Status {
   const { id, version, startedMs, clock, log, disk, broker, bridges, forwarders } = sources;
   const notReady = problemsOf(sources);
   const problems = [...notReady, ...degradedOf(sources)];
+  const { facts } = log.boots;
+  // the wall clock may have been put right since
+  const startedWallMs = Math.round(clock.wallMs() - clock.monotonicMs() + startedMs);
   return {
-    hub: { id, version, startedMs, ready: notReady.length === 0, problems },
+    hub: { id, version, startedMs: startedWallMs, ready: notReady.length === 0, problems },
     inputs: {
       eventsPerSecond: sources.ingestRate.perSecond(),
       mqttClients: broker.clients,
+      mqttClientsWaiting: broker.waitingClients,
       mqttListeners: broker.addresses,
       bridges: bridges.map((bridge) => bridge.status()),
     },
     log: log.status(),
     sinks: forwarders.map((forwarder) => forwarder.status()),
-    clock: { synced: clock.synced() },
+    clock: { ...facts, synced: facts.state === 'synced', waiting: sources.clockWait.waiting },
     disk: { freeBytes: disk.freeBytes, totalBytes: disk.totalBytes },
   };
 }

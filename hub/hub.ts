@@ -11,22 +11,31 @@ import { BRIDGES } from '../firmware-bridge/registry.ts';
 import { SINKS } from '../sinks/registry.ts';
 import { type Api, createApi } from './api/server.ts';
 import type { HubView } from './api/view.ts';
+import { clockLogger } from './clock/clock-log.ts';
+import { watchedClock } from './clock/watched-clock.ts';
 import type { BridgeSpec } from './core/bridge.ts';
-import { type Clock, systemClock } from './core/clock.ts';
+import type { Clock } from './core/clock.ts';
 import { cloudEventEncoder } from './core/cloud-event.ts';
 import { describeError, HubError } from './core/errors.ts';
 import { RateMeter } from './core/rate.ts';
 import type { SinkSpec } from './core/sink.ts';
+import { ClockWait } from './forward/clock-gate.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import { Recovery } from './forward/recovery.ts';
 import { collectMetrics } from './hub-metrics.ts';
+import { replayView } from './hub-replays.ts';
 import { Disk, degradedOf, problemsOf, type StatusSources, statusOf } from './hub-status.ts';
 import { BridgeRunner } from './intake/bridges.ts';
 import { Broker } from './intake/broker/broker.ts';
 import { Intake } from './intake/intake.ts';
-import { type DurableLog, openLog } from './log/durable-log.ts';
-import { levelStorage } from './log/level-storage.ts';
+import type { DurableLog } from './log/durable-log.ts';
+import { levelStorage } from './log/storage/level-storage.ts';
+import { markFile } from './log/mark.ts';
+import { openLog } from './log/open-log.ts';
+import { reserveFile } from './log/room/reserve.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { writtenBytesMeter } from './observe/written-bytes.ts';
+import { aggregator } from './process/aggregate.ts';
 import { createDecoder, type Decoder } from './process/decode/decoder.ts';
 import { findEvents } from './process/events.ts';
 import { history } from './process/history.ts';
@@ -58,6 +67,7 @@ interface Parts {
   readonly decoder: Decoder;
   readonly intake: Intake;
   readonly live: LiveView;
+  readonly clockWait: ClockWait;
   readonly forwarders: readonly Forwarder[];
   readonly broker: Broker;
   readonly bridges: readonly BridgeRunner[];
@@ -69,8 +79,10 @@ interface Parts {
  */
 export async function startHub(options: HubOptions): Promise<RunningHub> {
   const { config, version, logger } = options;
-  const clock = options.clock ?? systemClock();
-  const startedMs = clock.wallMs();
+  const { clock, watch } = options.clock
+    ? { clock: options.clock, watch: undefined }
+    : watchedClock();
+  const startedMs = clock.monotonicMs();
   const random = options.random ?? Math.random;
   const metrics = createMetrics({
     version,
@@ -93,7 +105,10 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
 
   try {
     const surroundings = { config, logger, clock, random, metrics, ingestRate };
+    if (watch) stops.push(() => watch.stop());
+    const looked = watch?.start(); // beside the opening of the log: the first answer takes a moment
     const parts = await makeParts(surroundings, stops);
+    await looked;
     const sources: StatusSources = {
       ...parts,
       id: config.hub.id,
@@ -103,7 +118,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
       ingestRate,
       serving: () => serving,
     };
-    collectMetrics({ ...parts, metrics, clock, status: () => statusOf(sources) });
+    collectMetrics({ ...parts, metrics, status: () => statusOf(sources) });
     parts.live.start();
     stops.push(() => parts.live.stop());
     stops.push(() => allOf(parts.forwarders.map((forwarder) => forwarder.stop())));
@@ -134,10 +149,10 @@ interface Surroundings {
 
 async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): Promise<Parts> {
   const { config, logger, clock, metrics, ingestRate, random } = around;
-  const { log, disk } = await makeLog(around);
+  const decoder = createDecoder(config.decode);
+  const { log, disk } = await makeLog(around, decoder);
   stops.push(() => log.close());
   followRate(log, ingestRate);
-  const decoder = createDecoder(config.decode, clock);
   const intake = new Intake(log, config.log.lanes);
   const live = new LiveView({
     log,
@@ -147,10 +162,11 @@ async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): 
     countUndecoded: (reason, events) =>
       metrics.counter('holdfast_undecoded_events_total', { reason }).inc(events),
   });
+  const clockWait = new ClockWait(log, clock, config.clock.wait_for_sync_max);
   const forwarders: Forwarder[] = [];
   const recovery = new Recovery();
   for (const sink of config.sinks) {
-    forwarders.push(await makeForwarder(around, sink, log, decoder, recovery));
+    forwarders.push(await makeForwarder(around, sink, log, decoder, recovery, clockWait));
   }
   const { limits } = config.mqtt;
   const broker = new Broker({
@@ -184,10 +200,10 @@ async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): 
       }),
     );
   }
-  return { log, disk, decoder, intake, live, forwarders, broker, bridges };
+  return { log, disk, decoder, intake, live, clockWait, forwarders, broker, bridges };
 }
 
-async function makeLog({ config, logger, clock, metrics }: Surroundings) {
+async function makeLog({ config, logger, clock, metrics }: Surroundings, decoder: Decoder) {
   const folder = config.hub.data_dir;
   try {
     await mkdir(folder, { recursive: true });
@@ -200,9 +216,14 @@ async function makeLog({ config, logger, clock, metrics }: Surroundings) {
   const logLogger = logger.child({ component: 'log' });
   const commitSeconds = metrics.histogram('holdfast_log_commit_seconds');
   const commits = metrics.counter('holdfast_log_commits_total');
-  const writtenBytes = metrics.counter('holdfast_log_written_bytes_total');
   const log = await openLog({
-    storage: levelStorage(join(folder, 'log')),
+    storage: levelStorage(join(folder, 'log'), { lostFolder: join(folder, 'lost+found') }),
+    mark: markFile(join(folder, 'log.mark'), (problem) =>
+      problem
+        ? logLogger.error({ problem }, 'no high-water mark')
+        : logLogger.info('it is written'),
+    ),
+    reserve: reserveFile(join(folder, 'reserve')),
     clock,
     durability:
       commit.durability === 'fsync'
@@ -215,18 +236,25 @@ async function makeLog({ config, logger, clock, metrics }: Surroundings) {
     ageMaxMs: retention.age_max,
     sinks: config.sinks.map(({ id, start }) => ({ id, start })),
     freeBytes: () => disk.measure(),
+    writtenBytes: writtenBytesMeter(),
+    aggregate: aggregator(decoder),
     observer: {
-      committed({ seconds, bytes }) {
+      committed({ seconds }) {
         commitSeconds.observe(seconds);
         commits.inc();
-        writtenBytes.inc(bytes);
       },
-      damaged: (lane, firstOffset, problem) =>
-        logLogger.error({ lane, firstOffset, problem }, 'a block of the log is damaged: left out'),
+      damaged: (lane, { from, to }, problem) =>
+        logLogger.error(
+          { lane, firstOffset: from, lastOffset: to - 1, problem },
+          'a part of the log is damaged: it is set aside and reported as lost, the rest is served',
+        ),
+      found: ({ file, problem, setAside }) =>
+        logLogger.error({ file, problem, setAside }, 'a file of the log was damaged'),
       trouble: (problem) =>
         problem
           ? logLogger.error({ problem }, 'the card does not take writes: nothing is acknowledged')
           : logLogger.info('the card takes writes again'),
+      clock: clockLogger(logger.child({ component: 'clock' })),
     },
   });
   return { log, disk };
@@ -248,6 +276,7 @@ async function makeForwarder(
   log: DurableLog,
   decoder: Decoder,
   recovery: Recovery,
+  clockWait: ClockWait,
 ): Promise<Forwarder> {
   const spec = sinkSpecOf(sink);
   const sinkLogger = logger.child({ component: 'sink', sink: sink.id });
@@ -280,6 +309,7 @@ async function makeForwarder(
     confirmWindowMs: spec.confirmWindowMs?.(sink) ?? 0,
     host: spec.host?.(sink),
     recovery,
+    clockWait,
     logger: sinkLogger,
     answered: (seconds) => batchSeconds.observe(seconds),
     ingestPerSecond: () => ingestRate.perSecond(),
@@ -310,6 +340,7 @@ function makeApi(
     devices: () => live.devices(),
     history: (query, signal) => history(log, decoder, query, signal),
     events: async (query, signal) => (await findEvents(log, query, signal)).map(encode),
+    replays: replayView(parts.forwarders),
     metricsText: () => metrics.text(),
     subscribe: (listener) => live.subscribe(listener),
   };

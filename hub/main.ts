@@ -5,12 +5,17 @@ import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import { packageRoot } from '../config/find-file.ts';
 import { ConfigError, renderProblem } from '../config/problem.ts';
+import type { HubConfig } from '../config/schema.ts';
 import { checkCommand } from './cli/check.ts';
+import { addLogCommand } from './cli/log-command.ts';
+import { type ReplayOptions, replayCommand } from './cli/replay.ts';
 import { runCommand } from './cli/run.ts';
+import { TIME_FORMS } from './cli/time.ts';
 import { describeError, ERRORS, HubError } from './core/errors.ts';
 import { startHub } from './hub.ts';
 import { keepHeapSmall } from './memory.ts';
 import { createLogger, LOG_LEVELS } from './observe/logger.ts';
+import { createDecoder } from './process/decode/decoder.ts';
 
 function version(): string {
   return JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')).version;
@@ -87,6 +92,21 @@ function program(exit: (code: number) => void): Command {
     .action(async (options: { config?: string; json: boolean }) => {
       exit(await checkCommand(options, process));
     });
+  command
+    .command('replay')
+    .description('have the running hub send a past range to one sink again, marked as replay')
+    .requiredOption('--sink <id>', 'the sink')
+    .requiredOption('--from <time>', 'events that arrived at this time or later')
+    .option('--to <time>', 'events that arrived before this time', 'now')
+    .option('--wait', 'stay until it has ended, and show the progress', false)
+    .option('--json', 'print the replay as JSON', false)
+    .option('--url <url>', "where the hub's API is; default: the http section of --config")
+    .option('--token <token>', 'default: HOLDFAST_TOKEN, or http.token of --config')
+    .option(...CONFIG_OPTION)
+    .addHelpText('after', `\nTimes: ${TIME_FORMS}.`)
+    .action(async (options: ReplayOptions) => exit(await replayCommand(options, process)));
+  const decoder = (config?: HubConfig) => createDecoder(config?.decode ?? []);
+  addLogCommand(command, { configOption: CONFIG_OPTION, io: process, exit, decoder });
   return command;
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { WHEN_FULL } from '../../hub/core/status.ts';
 import { bytes, duration, topicFilter } from '../fields.ts';
 
 /** Filters are tried one after the other for every new topic; more than this is a mistake. */
@@ -31,6 +32,8 @@ const commit = z.strictObject({
     ),
 });
 
+const whenFull = () => z.enum(WHEN_FULL).default('block');
+
 const capacity = z.strictObject({
   bytes_max: bytes({ min: '1 MiB', max: '16 TiB' })
     .prefault('2 GiB')
@@ -45,11 +48,25 @@ const capacity = z.strictObject({
         'without free space cannot even be repaired.',
     ),
   when_full: z
-    .enum(['block', 'drop_oldest', 'drop_newest'])
+    .union([
+      z.enum(WHEN_FULL),
+      z.strictObject({
+        alarm: z
+          .enum(['block', 'drop_oldest', 'drop_newest'])
+          .default('block')
+          .describe('Alarms are never thinned.'),
+        normal: whenFull().describe('Events that are neither alarms nor bulk.'),
+        bulk: whenFull().describe('Events of the bulk lane: the first to give way.'),
+      }),
+    ])
     .default('block')
+    .meta({ examples: [{ alarm: 'block', normal: 'thin', bulk: 'drop_oldest' }] })
     .describe(
-      '`block`: publishers wait and nothing is lost, the default because devices can often ' +
-        'buffer. `drop_oldest` and `drop_newest` lose events, each counted and reported.',
+      'One word for all lanes, or one for each. `block`: publishers wait and nothing is lost, the ' +
+        'default because devices can often buffer. `drop_oldest` and `drop_newest` lose events, ' +
+        'each counted and reported. `thin` replaces the oldest bulk, then normal events by ' +
+        'minimum, mean, maximum and count per metric and interval; alarms then wait as with ' +
+        '`block`. Alarms have a share of their own that the others cannot take.',
     ),
 });
 

@@ -1,6 +1,7 @@
 import { useSignalEffect } from '@preact/signals';
 import { Flow } from './parts/flow.tsx';
 import { Header } from './parts/header.tsx';
+import { Ledger } from './parts/ledger.tsx';
 import { Notice } from './parts/notice.tsx';
 import { Readings } from './parts/readings.tsx';
 import { TokenForm } from './parts/token-form.tsx';
@@ -33,6 +34,7 @@ export function App({ onToken }: { onToken(token: string): void }) {
           <>
             <Vitals status={status.value} />
             <Flow status={status.value} />
+            <Ledger status={status.value} />
             <Readings />
           </>
         )}

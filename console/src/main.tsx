@@ -4,6 +4,7 @@ import './styles/base.css';
 import './styles/header.css';
 import './styles/vitals.css';
 import './styles/flow.css';
+import './styles/ledger.css';
 import './styles/readings.css';
 import { App } from './app.tsx';
 import { runLive } from './live.ts';

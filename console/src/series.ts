@@ -1,4 +1,4 @@
-import type { HistoryPoint } from '../../hub/core/status.ts';
+import type { History } from '../../hub/core/status.ts';
 
 /** What the small charts show. */
 export const WINDOW_MS = 30 * 60_000;
@@ -19,7 +19,9 @@ export interface Series {
   readonly length: number;
   append(timeMs: number, value: number): void;
   /** Puts the past before the live part; where both exist, history is the more complete. */
-  load(points: readonly HistoryPoint[]): void;
+  load(history: Pick<History, 'points' | 'sampled'>): void;
+  /** Whether the past is a sample of what there is. */
+  readonly sampled: boolean;
   /** Smallest and largest value of the window; undefined when there is none. */
   range(nowMs: number): { readonly min: number; readonly max: number } | undefined;
   chart(nowMs: number): ChartData;
@@ -57,12 +59,16 @@ export function boundedSeries(windowMs = WINDOW_MS): Series {
   const bucketMs = windowMs / POINTS_MAX;
   let points: Point[] = [];
   let version = 0;
+  let sampled = false;
 
   const inWindow = (nowMs: number) => points.filter(({ timeMs }) => timeMs >= nowMs - windowMs);
 
   return {
     get version() {
       return version;
+    },
+    get sampled() {
+      return sampled;
     },
     get length() {
       return points.length;
@@ -79,7 +85,8 @@ export function boundedSeries(windowMs = WINDOW_MS): Series {
       points.push({ timeMs, mean: value, min: value, max: value, count: 1 });
       if (points.length > POINTS_MAX) points.splice(0, points.length - POINTS_MAX);
     },
-    load(history) {
+    load({ points: history, sampled: isSampled }) {
+      sampled = isSampled;
       const lastMs = history.at(-1)?.timeMs ?? Number.NEGATIVE_INFINITY;
       points = [...history, ...points.filter(({ timeMs }) => timeMs > lastMs)].slice(-POINTS_MAX);
       version++;

@@ -100,7 +100,7 @@ export const histories = historyQueue(async (key) => {
     },
     new AbortController().signal,
   );
-  series.load(history.points);
+  series.load(history);
 });
 
 function takeValue(latest: LatestValue): boolean {

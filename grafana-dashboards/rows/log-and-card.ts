@@ -38,7 +38,8 @@ function commitPanels() {
     title: 'Lost by reason',
     description:
       'Events accepted and then given up. Must stay 0. full: more capacity, or when_full: ' +
-      'block; corrupt: check the card; poison: see the dead letters.',
+      'block; corrupt: check the card; poison: see the dead letters. Thinned ones are not lost: ' +
+      'they are kept as aggregates, because an outage is longer than the capacity.',
     unit: Short,
     queries: [
       {
@@ -47,6 +48,10 @@ function commitPanels() {
           'holdfast_build_info',
         ),
         legend: '{{hub}} {{reason}} {{lane}}',
+      },
+      {
+        expr: increase('holdfast_log_thinned_events_total', ['lane']),
+        legend: '{{hub}} thinned {{lane}}',
       },
     ],
   }).min(0);

@@ -53,9 +53,9 @@ function flowPanels() {
     id: 34,
     title: 'In and out',
     description:
-      'Events accepted, and events each sink delivered or passed over by its topics. After an ' +
-      'outage "out" must be above "in" until the lag is gone; if it is not, the link or the ' +
-      'far side is too slow: see the batch latency.',
+      'Events accepted, and events each sink delivered, passed over by its topics, or took again ' +
+      'in a replay. After an outage "out" must be above "in" until the lag is gone; if it is ' +
+      'not, the link or the far side is too slow: see the batch latency.',
     unit: EventsPerSecond,
     queries: [
       { expr: rate('holdfast_ingest_events_total'), legend: '{{hub}} in' },
@@ -70,6 +70,10 @@ function flowPanels() {
       {
         expr: rate('holdfast_sink_filtered_events_total', ['sink']),
         legend: '{{hub}} {{sink}} passed over',
+      },
+      {
+        expr: rate('holdfast_sink_replayed_events_total', ['sink']),
+        legend: '{{hub}} {{sink}} replayed',
       },
     ],
   }).min(0);

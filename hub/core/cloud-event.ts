@@ -4,7 +4,7 @@
  * backlog is drained by this function.
  */
 
-import type { Decode, Decoded, HubEvent, Reading } from './event.ts';
+import type { Batch, Decode, Decoded, HubEvent, Reading, ReadingAggregate } from './event.ts';
 import { remembering } from './remembered.ts';
 
 export interface CloudEventOptions {
@@ -17,6 +17,8 @@ export interface CloudEventOptions {
    * `data_base64`, so that the two cannot be mistaken for each other.
    */
   readonly content: 'payload' | 'readings';
+  /** Marks what is sent again on request. */
+  readonly replay?: boolean;
 }
 
 /**
@@ -76,6 +78,16 @@ function valueText(value: Reading['value'], quoted: (text: string) => string): s
   return typeof value === 'string' ? quoted(value) : String(value);
 }
 
+function aggregateText(
+  { min, max, count, toMs }: ReadingAggregate,
+  formatTime: (timeMs: number) => string,
+): string {
+  const to = formatTime(toMs);
+  const extremes =
+    min === undefined || max === undefined ? '' : `,"min":${min + 0},"max":${max + 0}`;
+  return `${extremes},"count":${count}${to && `,"to":"${to}"`}`;
+}
+
 function readingsFormatter(): (readings: readonly Reading[]) => string {
   const quoted = remembering(REMEMBERED_MAX, REMEMBERED_CHARS_MAX, quote);
   const formatTime = timeFormatter();
@@ -85,11 +97,12 @@ function readingsFormatter(): (readings: readonly Reading[]) => string {
     let tags = '';
     for (const key in reading.tags)
       tags += `${tags && ','}${quoted(key)}:${quoted(reading.tags[key] ?? '')}`;
+    const aggregate = reading.aggregate ? aggregateText(reading.aggregate, formatTime) : '';
     const unitPart = unit === undefined ? '' : `,"unit":${quoted(unit)}`;
     const time = formatTime(timeMs);
     const timePart = time && `,"time":"${time}"`;
     const names = `"device":${quoted(device)},"metric":${quoted(metric)}`;
-    return `{${names},"value":${value}${unitPart}${timePart},"tags":{${tags}}}`;
+    return `{${names},"value":${value}${aggregate}${unitPart}${timePart},"tags":{${tags}}}`;
   };
   return (readings) => {
     let text = '';
@@ -105,7 +118,11 @@ interface Fixed {
   readonly text: string;
 }
 
-function fixedAttributes(hubId: string, event: HubEvent, device: string): string {
+function fixedAttributes(
+  { hubId, replay }: CloudEventOptions,
+  event: HubEvent,
+  device: string,
+): string {
   const hub = wellFormed(hubId);
   const known = wellFormed(device);
   const hubPath = `/hubs/${encodeURIComponent(hub)}`;
@@ -117,6 +134,7 @@ function fixedAttributes(hubId: string, event: HubEvent, device: string): string
     ...(event.topic !== '' && { subject: wellFormed(event.topic) }),
     hub,
     ...(known !== '' && { partitionkey: known }),
+    ...(replay && { replay }),
   };
   return JSON.stringify(attributes).slice(1, -1);
 }
@@ -153,7 +171,7 @@ export function cloudEventEncoder(options: CloudEventOptions): (event: HubEvent)
     const known = fixedByTopic.get(event.topic);
     if (known !== undefined && known.device === device && known.kind === event.kind)
       return known.text;
-    const text = fixedAttributes(hubId, event, device);
+    const text = fixedAttributes(options, event, device);
     if (fixedByTopic.size >= REMEMBERED_MAX) fixedByTopic.clear();
     if (event.topic.length + device.length <= REMEMBERED_CHARS_MAX)
       fixedByTopic.set(event.topic, { kind: event.kind, device, text });
@@ -167,7 +185,10 @@ export function cloudEventEncoder(options: CloudEventOptions): (event: HubEvent)
     if (content === 'payload' && json !== undefined)
       return `"datacontenttype":"application/json","data":${oneLine(json)}`;
     const type = json === undefined ? 'application/octet-stream' : 'application/json';
-    return `"datacontenttype":"${type}","data_base64":"${event.payload.toString('base64')}"`;
+    // the payload of an aggregate has times that mean something only together with its own
+    const outward = event.kind === 'aggregate' && json !== undefined;
+    const payload = outward ? Buffer.from(json) : event.payload;
+    return `"datacontenttype":"${type}","data_base64":"${payload.toString('base64')}"`;
   }
 
   return (event) => {
@@ -181,4 +202,13 @@ export function cloudEventEncoder(options: CloudEventOptions): (event: HubEvent)
     const times = `${timePart}${receivedPart}"timequality":"${decoded.timeQuality}"`;
     return `${which},${sequence},${times},${data(event, decoded)}}`;
   };
+}
+
+/** The encoder for the events of a batch: those of a replay are marked. */
+export function cloudEventBatchEncoder(
+  options: CloudEventOptions,
+): (batch: Batch) => (event: HubEvent) => string {
+  const live = cloudEventEncoder(options);
+  const replay = cloudEventEncoder({ ...options, replay: true });
+  return (batch) => (batch.replay === undefined ? live : replay);
 }

@@ -9,7 +9,7 @@ export const ERRORS = {
   SERVICE_UNAVAILABLE: {
     recovery: 'exit',
     exitCode: 69,
-    help: 'Something the hub needs is not there, for example a port that another process holds.',
+    help: 'Something needed is not there: a hub that runs, or a port that no other process holds.',
   },
   INTERNAL: { recovery: 'exit', exitCode: 70, help: 'A defect of the hub. Please report it.' },
   CONFIG_INVALID: {

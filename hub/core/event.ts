@@ -9,7 +9,14 @@ export const LANES = ['alarm', 'normal', 'bulk'] as const;
 export type Lane = (typeof LANES)[number];
 
 /** What an event is a fact about. The position in this list is the byte stored on disk. */
-export const EVENT_KINDS = ['message', 'reading', 'alarm', 'hub.health', 'loss'] as const;
+export const EVENT_KINDS = [
+  'message',
+  'reading',
+  'alarm',
+  'hub.health',
+  'loss',
+  'aggregate',
+] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** Why an accepted event was given up. */
@@ -36,16 +43,26 @@ export interface HubEvent {
   readonly payload: Buffer;
   readonly source: string;
   /**
-   * Wall clock of the hub on arrival, in ms since 1970. Provisional while the clock is not synced.
+   * When it arrived, in ms since 1970: corrected by what is known of the hub's clock when it is
+   * read. Ascending with the offset.
    */
   readonly receivedMs: number;
+  /** How far `receivedMs` can be trusted. */
+  readonly timeQuality: ArrivalQuality;
   /** Monotonic clock of the hub on arrival, in ms since the boot named by `bootId`. */
   readonly monotonicMs: number;
   readonly bootId: string;
 }
 
-/** How far a time can be trusted. */
-export type TimeQuality = 'synced' | 'corrected' | 'estimated' | 'device';
+/**
+ * How far the time of an arrival can be trusted. `synced`: stamped while the hub's clock was
+ * synchronised. `corrected`: computed from a synchronisation in the same boot. `estimated`: the
+ * boot was never synchronised; the wall clock, bounded by the boots before and after.
+ */
+export type ArrivalQuality = 'synced' | 'corrected' | 'estimated';
+
+/** How far a time can be trusted; `device`: the payload carried it. */
+export type TimeQuality = ArrivalQuality | 'device';
 
 /** One decoded value. */
 export interface Reading {
@@ -57,6 +74,20 @@ export interface Reading {
   readonly timeQuality: TimeQuality;
   /** Other captures of the topic template, for example `{ area: "greenhouse" }`. */
   readonly tags: Readonly<Record<string, string>>;
+  /** Set when it stands for several: `value` is then their mean, or the last of what has none. */
+  readonly aggregate?: ReadingAggregate;
+}
+
+/** What a reading that `thin` has made stands for. */
+export interface ReadingAggregate {
+  /** Readings it stands for. */
+  readonly count: number;
+  /** Of numbers; text and booleans have only their last value. */
+  readonly min?: number;
+  readonly max?: number;
+  /** The times of the first and the last of the events it was made from, in ms since 1970. */
+  readonly fromMs: number;
+  readonly toMs: number;
 }
 
 /** What decoding made of one event. With an `error` there may still be readings of other parts. */
@@ -80,4 +111,6 @@ export type Decode = (event: HubEvent) => Decoded;
 export interface Batch {
   readonly lane: Lane;
   readonly events: readonly HubEvent[];
+  /** Sent again on request: the number of the replay, from 1. Absent from live batches. */
+  readonly replay?: number;
 }

@@ -2,8 +2,10 @@
  * What `/api/v1/status` answers and `holdfast status --json` prints. Times in ms, sizes in bytes.
  */
 import type { BridgeState } from './bridge.ts';
+import type { ClockState } from './clock.ts';
 import type { Lane } from './event.ts';
 import type { LinkState } from './link.ts';
+import type { LostCounts } from './lost-counts.ts';
 
 export interface Status {
   readonly hub: {
@@ -17,13 +19,27 @@ export interface Status {
   readonly inputs: {
     readonly eventsPerSecond: number;
     readonly mqttClients: number;
+    /** Of them, those whose publishes wait until the log can take them. */
+    readonly mqttClientsWaiting: number;
     readonly mqttListeners: readonly string[];
     readonly bridges: readonly BridgeStatus[];
   };
   readonly log: LogStatus;
   readonly sinks: readonly SinkStatus[];
-  readonly clock: { readonly synced: boolean };
+  readonly clock: ClockStatus;
   readonly disk: { readonly freeBytes: number; readonly totalBytes: number };
+}
+
+export interface ClockStatus {
+  readonly synced: boolean;
+  /** `unknown`: nothing here tells, as in a container. */
+  readonly state: ClockState;
+  /** What told: `systemd-timesyncd`, `chrony`, `ntpd`, `kernel`. */
+  readonly source?: string;
+  /** How far the wall clock was moved by the last correction; 0 when it was right. */
+  readonly offsetMs: number;
+  /** Whether sinks hold back what has no sure time yet. */
+  readonly waiting: boolean;
 }
 
 export interface BridgeStatus {
@@ -31,6 +47,24 @@ export interface BridgeStatus {
   readonly type: string;
   readonly state: BridgeState;
   readonly detail?: string;
+}
+
+/** What happens when there is no more room, see docs/log.md. */
+export const WHEN_FULL = ['block', 'drop_oldest', 'drop_newest', 'thin'] as const;
+export type WhenFull = (typeof WHEN_FULL)[number];
+
+/** The ledger's incoming side. Per lane, received = the lane's tail + what was refused as full. */
+export interface ReceivedStatus {
+  readonly source: string;
+  readonly lane: Lane;
+  readonly events: number;
+}
+
+/** Events given up, of all sinks together: each is counted once. */
+export interface LostStatus {
+  readonly lane: string;
+  readonly reason: string;
+  readonly events: number;
 }
 
 export interface LogStatus {
@@ -45,12 +79,21 @@ export interface LogStatus {
   readonly durability: 'fsync' | 'interval';
   /** What a power cut may take although it was acknowledged: 0 with fsync. */
   readonly lossWindowMs: number;
-  readonly whenFull: 'block' | 'drop_oldest' | 'drop_newest';
-  /** True while publishers wait for room. */
+  readonly whenFull: Readonly<Record<Lane, WhenFull>>;
+  /** Why there is no room for normal events, in the user's words; null when there is. */
+  readonly fullReason: string | null;
   readonly full: boolean;
   readonly acceptedEvents: number;
   readonly lostEvents: number;
+  readonly received: readonly ReceivedStatus[];
+  readonly lost: readonly LostStatus[];
+  /** Sent to storage since the hub started; by the whole process when `writtenBytesMeasured`. */
   readonly writtenBytes: number;
+  /** Counted by the kernel. Else it is what the log handed over, before LevelDB compacts. */
+  readonly writtenBytesMeasured: boolean;
+  /** `writtenBytes` for each payload byte accepted since the hub started; null before the first. */
+  readonly writtenBytesPerPayloadByte: number | null;
+  readonly commitsPerSecond: number;
   readonly lanes: readonly LaneStatus[];
 }
 
@@ -60,6 +103,35 @@ export interface LaneStatus {
   readonly head: number;
   readonly tail: number;
   readonly bytes: number;
+  /** Given up as full before they had an offset: received, and in no sink's ledger. */
+  readonly refused: number;
+  readonly thinned: LaneThinning;
+}
+
+/** What `thin` has made of a lane since the log was created. */
+export interface LaneThinning {
+  /** Events that became a part of aggregates, and how many aggregates those are. */
+  readonly events: number;
+  readonly aggregates: number;
+  /** The interval at work; 0 as long as nothing was thinned. */
+  readonly intervalMs: number;
+}
+
+/**
+ * The ledger's outgoing side: `settled = delivered + filtered + thinned + deadLettered + the sum of
+ * lost`, and the lane's tail = `start + settled + queued`.
+ */
+export interface SinkLaneStatus {
+  readonly lane: Lane;
+  /** The offset the sink began at. */
+  readonly start: number;
+  readonly settled: number;
+  readonly delivered: number;
+  readonly filtered: number;
+  readonly thinned: number;
+  readonly deadLettered: number;
+  readonly lost: LostCounts;
+  readonly queued: number;
 }
 
 export interface SinkStatus {
@@ -81,6 +153,58 @@ export interface SinkStatus {
   readonly filteredEvents: number;
   readonly deadLetters: number;
   readonly lostEvents: number;
+  readonly lanes: readonly SinkLaneStatus[];
+  readonly replay: SinkReplayStatus;
+}
+
+/** What happens beside the sink's own cursor: nothing of it is in the ledger. */
+export interface SinkReplayStatus {
+  readonly running: ReplayJob | null;
+  readonly queued: number;
+  /** Events the far side took again, of all replays since the start of the process. */
+  readonly replayedEvents: number;
+}
+
+/** `failed`: the far side would not take it; `detail` says why. */
+export const REPLAY_STATES = ['queued', 'running', 'finished', 'cancelled', 'failed'] as const;
+export type ReplayState = (typeof REPLAY_STATES)[number];
+
+export function replayEnded(state: ReplayState): boolean {
+  return state !== 'queued' && state !== 'running';
+}
+
+/**
+ * A past range that is sent to one sink again: `/api/v1/sinks/{id}/replay`.
+ * `doneEvents = replayed + refused + missing + thinned + filtered`.
+ */
+export interface ReplayJob {
+  /** Counts up per sink. */
+  readonly id: number;
+  readonly sink: string;
+  readonly state: ReplayState;
+  readonly detail?: string;
+  /** Arrival, in ms since 1970: from `fromMs`, before `toMs`. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly requestedMs: number;
+  /** Null until it has ended. */
+  readonly endedMs: number | null;
+  /** Events in the blocks of the range, and how many of them have been looked at. */
+  readonly totalEvents: number;
+  readonly doneEvents: number;
+  /** Taken by the far side. */
+  readonly replayedEvents: number;
+  /** Refused by the far side: counted here only, they are no dead letters. */
+  readonly refusedEvents: number;
+  /** In the log no more, or damaged. */
+  readonly missingEvents: number;
+  /** Only aggregates of them are left, which were sent instead. */
+  readonly thinnedEvents: number;
+  /** Of other topics, or in a block of the range but outside of it. */
+  readonly filteredEvents: number;
+  readonly eventsPerSecond: number;
+  /** Null when it is not known. */
+  readonly etaSeconds: number | null;
 }
 
 /** The current value of one metric of one device: `/api/v1/latest`. */
@@ -111,8 +235,14 @@ export interface History {
   readonly fromMs: number;
   readonly toMs: number;
   readonly points: readonly HistoryPoint[];
-  /** True when the range held more events than one query may read; the oldest part is missing. */
-  readonly truncated: boolean;
+  /**
+   * True when the range held more events than one query reads: blocks spread evenly over it were
+   * read instead, the newest ones all. `min`, `max`, `mean` and `count` are those of what was read.
+   */
+  readonly sampled: boolean;
+  /** Events that were looked at, and how many there are in the blocks of the range. */
+  readonly readEvents: number;
+  readonly totalEvents: number;
 }
 
 /**

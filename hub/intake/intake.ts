@@ -3,7 +3,7 @@ import type { EventKind, Lane } from '../core/event.ts';
 import { remembering } from '../core/remembered.ts';
 import { REMEMBERED_TOPIC_CHARS_MAX, REMEMBERED_TOPICS_MAX, topicMatcher } from '../core/topic.ts';
 import type { DurableLog } from '../log/durable-log.ts';
-import type { WriteOperation } from '../log/storage.ts';
+import type { WriteOperation } from '../log/storage/storage.ts';
 
 /** Bytes waiting for the card from which on publishers are held up, whatever their QoS. */
 const CONGESTED_BYTES = 2 * 1024 * 1024;
@@ -74,8 +74,9 @@ export class Intake {
     this.#log.write(operations, done);
   }
 
-  get congested(): boolean {
-    return this.#log.waiting > 0 || this.#log.pendingBytes > CONGESTED_BYTES;
+  /** Whether an input should hold back what it has for `topic`. */
+  congested(topic: string): boolean {
+    return this.#log.mustWait(this.#laneOf(topic)) || this.#log.pendingBytes > CONGESTED_BYTES;
   }
 
   counts(): readonly Readonly<IntakeCount>[] {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ChildFailed, runForeground, runQuiet } from './child.mjs';
 import { inRoot } from './paths.mjs';
-import { findPeers } from './peers.mjs';
+import { findPeers, PEERS, POWER_CUT_TOOLS } from './peers.mjs';
 import { prepare, prepareTools, tool } from './prepare.mjs';
 import { say, step } from './step.mjs';
 import {
@@ -10,6 +10,7 @@ import {
   ownConcurrency,
   ownTests,
   peerTests,
+  powerCutTests,
   repoTests,
   selectTests,
 } from './test-files.mjs';
@@ -36,14 +37,17 @@ async function test(args) {
   return node(nodeTestArguments(files, options, { concurrency: ownConcurrency() }));
 }
 
-/** One at a time: each starts servers, and some measure. */
-async function testPeers(args) {
-  const { options, files } = selectTests(args, peerTests());
-  await findPeers();
+/** One at a time: each starts servers or machines, and some measure. */
+async function testForeign(args, all, programs) {
+  const { options, files } = selectTests(args, all);
+  await findPeers(programs);
   await prepare();
   if (files.length === 0) return 0;
   return node(nodeTestArguments(files, options, { concurrency: 1 }));
 }
+
+const testPeers = (args) => testForeign(args, peerTests(), PEERS);
+const testPowerCut = (args) => testForeign(args, powerCutTests(), POWER_CUT_TOOLS);
 
 /**
  * Everything that can be said about the sources without running them. Reports all, not the first.
@@ -86,7 +90,17 @@ async function generate(args) {
   return node(['--enable-source-maps', join('dist', 'scripts', 'generate.js'), ...args]);
 }
 
-const COMMANDS = { start, test, 'test:peers': testPeers, build, check, fix, bench, generate };
+const COMMANDS = {
+  start,
+  test,
+  'test:peers': testPeers,
+  'test:power-cut': testPowerCut,
+  build,
+  check,
+  fix,
+  bench,
+  generate,
+};
 
 /** Runs one command and resolves with the exit code. */
 export async function main([name, ...args]) {

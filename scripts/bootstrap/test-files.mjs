@@ -7,12 +7,17 @@ import { filesBelow, outputOf } from './sources.mjs';
 /** Depth is law: `tests/<area>/<name>.test.ts`. */
 const TEST_SOURCE = /^tests[\\/][^\\/]+[\\/][^\\/]+\.test\.ts$/;
 const PEERS_FOLDER = join('tests', 'peers') + sep;
+const POWER_CUT_FOLDER = join('tests', 'power-cut') + sep;
+/** Folders with a command of their own. */
+const FOREIGN_FOLDERS = [PEERS_FOLDER, POWER_CUT_FOLDER];
 
 const allTests = () => filesBelow('tests').filter((path) => TEST_SOURCE.test(path));
 
-/** The tests that need no foreign server. */
-export const ownTests = () => allTests().filter((path) => !path.startsWith(PEERS_FOLDER));
+/** The tests that need no foreign program. */
+export const ownTests = () =>
+  allTests().filter((path) => !FOREIGN_FOLDERS.some((folder) => path.startsWith(folder)));
 export const peerTests = () => allTests().filter((path) => path.startsWith(PEERS_FOLDER));
+export const powerCutTests = () => allTests().filter((path) => path.startsWith(POWER_CUT_FOLDER));
 export const repoTests = () => allTests().filter((path) => path.startsWith(join('tests', 'repo')));
 
 /**

@@ -3,12 +3,13 @@
  * - A batch is delivered only after `fdatasync`. `#synced` is the length on stable storage.
  * - Whatever lies beyond that after an error is cut off before anything is written again, so a line
  *   is never glued to a torn one, and what a failed sync may have lost is written again.
- * - An event that a crash left behind in the files is not written a second time.
+ * - An event that a crash left behind in the files is not written a second time, unless it is
+ *   replayed.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { cloudEventEncoder } from '../../hub/core/cloud-event.ts';
+import { cloudEventBatchEncoder } from '../../hub/core/cloud-event.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import type { Batch, HubEvent, Lane } from '../../hub/core/event.ts';
 import {
@@ -28,6 +29,7 @@ const LOOK_BACK_BYTES = 16 * 1024 * 1024;
 
 interface EncodedBatch {
   readonly lane: Lane;
+  readonly replay: boolean;
   readonly offsets: readonly number[];
   readonly lines: readonly string[];
 }
@@ -79,7 +81,7 @@ export class FileSink implements Sink<EncodedBatch> {
   readonly #folder: string;
   readonly #name: string;
   readonly #path: string;
-  readonly #encodeEvent: (event: HubEvent) => string;
+  readonly #encoderFor: (batch: Batch) => (event: HubEvent) => string;
   #file: OpenFile | undefined;
   /** Of the file with this inode; kept over an error, unlike the file. */
   #synced: { readonly inode: number; readonly bytes: number } | undefined;
@@ -95,7 +97,7 @@ export class FileSink implements Sink<EncodedBatch> {
     this.#folder = resolve(context.dataDir, options.path);
     this.#name = encodeURIComponent(context.id);
     this.#path = activePath(this.#folder, this.#name);
-    this.#encodeEvent = cloudEventEncoder({ ...context, content: options.content });
+    this.#encoderFor = cloudEventBatchEncoder({ ...context, content: options.content });
   }
 
   async connect(signal: AbortSignal): Promise<Connection> {
@@ -110,8 +112,9 @@ export class FileSink implements Sink<EncodedBatch> {
   }
 
   async encode(batch: Batch): Promise<EncodedBatch> {
-    const lines = await mapInSlices(batch.events, this.#encodeEvent);
-    return { lane: batch.lane, offsets: batch.events.map(({ offset }) => offset), lines };
+    const lines = await mapInSlices(batch.events, this.#encoderFor(batch));
+    const offsets = batch.events.map(({ offset }) => offset);
+    return { lane: batch.lane, replay: batch.replay !== undefined, offsets, lines };
   }
 
   async send(encoded: EncodedBatch, signal: AbortSignal): Promise<Delivery> {
@@ -205,9 +208,9 @@ export class FileSink implements Sink<EncodedBatch> {
   }
 
   /** The lines of a batch that are in no file yet. */
-  #unwritten({ lane, offsets, lines }: EncodedBatch): readonly string[] {
+  #unwritten({ lane, replay, offsets, lines }: EncodedBatch): readonly string[] {
     const written = this.#written.get(lane);
-    if (!written) return lines;
+    if (!written || replay) return lines; // asked for although they may be there
     const missing = lines.filter((_, index) => !written.has(offsets[index] ?? -1));
     // Batches ascend: once one is all new, what was sent again after the crash is through.
     if (missing.length === lines.length) this.#written.delete(lane);

@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { cloudEventEncoder, eventId } from '../../hub/core/cloud-event.ts';
+import { cloudEventBatchEncoder, eventId } from '../../hub/core/cloud-event.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import type { Batch, HubEvent } from '../../hub/core/event.ts';
 import { httpAgent, httpRequest, refusal } from '../../hub/core/http-request.ts';
@@ -36,14 +36,14 @@ export class HttpSink implements Sink<EncodedBatch> {
   readonly #context: SinkContext;
   readonly #url: URL;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #encodeEvent: (event: HubEvent) => string;
+  readonly #encoderFor: (batch: Batch) => (event: HubEvent) => string;
   #agent: Agent | undefined;
 
   constructor(options: HttpSinkOptions, context: SinkContext) {
     this.#options = options;
     this.#context = context;
     this.#url = new URL(options.url);
-    this.#encodeEvent = cloudEventEncoder({ ...context, content: options.content });
+    this.#encoderFor = cloudEventBatchEncoder({ ...context, content: options.content });
     this.#headers = {
       ...Object.fromEntries(
         Object.entries(options.headers).map(([name, value]) => [name, value.reveal()]),
@@ -63,16 +63,18 @@ export class HttpSink implements Sink<EncodedBatch> {
   }
 
   async encode(batch: Batch): Promise<EncodedBatch> {
-    const { events, lane } = batch;
+    const { events, lane, replay } = batch;
     const { hubId, logId } = this.#context;
-    const lines = await mapInSlices(events, this.#encodeEvent);
+    const lines = await mapInSlices(events, this.#encoderFor(batch));
     const text =
       this.#options.format === 'ndjson' ? `${lines.join('\n')}\n` : `[${lines.join(',')}]`;
     const plain = Buffer.from(text);
     const body =
       this.#options.compression === 'gzip' ? await compress(plain, { level: GZIP_LEVEL }) : plain;
     const first = eventId(hubId, logId, lane, events[0]?.offset ?? '');
-    return { id: `${first}-${events.at(-1)?.offset ?? ''}`, body };
+    const last = events.at(-1)?.offset ?? '';
+    // a replay is asked for because something is missing: it must not look like what was seen
+    return { id: `${first}-${last}${replay === undefined ? '' : `-replay-${replay}`}`, body };
   }
 
   async send(encoded: EncodedBatch, signal: AbortSignal): Promise<Delivery> {

@@ -2,7 +2,7 @@
  * Line protocol, in the subset that InfluxDB 1, InfluxDB 2 and VictoriaMetrics read alike:
  * `measurement,tag=value field=value <time in ms>`.
  */
-import type { Reading } from '../../hub/core/event.ts';
+import type { Reading, ReadingAggregate } from '../../hub/core/event.ts';
 import { remembering } from '../../hub/core/remembered.ts';
 
 export interface LineOptions {
@@ -49,6 +49,19 @@ function fieldValue(value: Reading['value'], strings: boolean): string | undefin
   return strings ? quoteString(value) : undefined;
 }
 
+/** An aggregate has fields of its own beside the one that everybody asks for. */
+function fieldsOf(
+  key: string,
+  value: string,
+  aggregate: ReadingAggregate | undefined,
+): readonly (readonly [key: string, value: string])[] {
+  if (!aggregate) return [[key, value]];
+  const { min, max, count } = aggregate;
+  const extremes = min === undefined || max === undefined ? {} : { min, max };
+  const others = Object.entries({ ...extremes, count });
+  return [[key, value], ...others.map(([name, of]) => [`${key}_${name}`, String(of + 0)] as const)];
+}
+
 /** A line before its time is written: readings of one series and time share it. */
 interface Line {
   readonly series: string;
@@ -92,16 +105,19 @@ export function lineEncoder(options: LineOptions): (readings: readonly Reading[]
     for (const reading of readings) {
       const value = fieldValue(reading.value, strings);
       if (value === undefined) continue;
-      const key = fieldKey(reading.metric);
+      const fields = fieldsOf(fieldKey(reading.metric), value, reading.aggregate);
       const ofSeries = series(reading);
       const timeMs = Math.floor(reading.timeMs);
-      if (line?.series === ofSeries && line.timeMs === timeMs && !line.keys.has(key)) {
-        line.fields += `,${key}=${value}`;
-        line.keys.add(key);
-        continue;
+      const { keys } = line ?? {};
+      const taken = fields.some(([key]) => keys?.has(key));
+      if (line?.series !== ofSeries || line.timeMs !== timeMs || taken) {
+        text += end();
+        line = { series: ofSeries, timeMs, keys: new Set(), fields: '' };
       }
-      text += end();
-      line = { series: ofSeries, timeMs, keys: new Set([key]), fields: `${key}=${value}` };
+      for (const [key, figure] of fields) {
+        line.fields += `${line.fields && ','}${key}=${figure}`;
+        line.keys.add(key);
+      }
     }
     return text + end();
   };

@@ -34,6 +34,26 @@ function ReadyPill({ hub }: { hub: Status['hub'] }) {
   );
 }
 
+const CLOCK = {
+  synced: ['good', 'Clock synced', 'Something keeps the clock of the hub synchronised.'],
+  unsynced: [
+    'warn',
+    'Clock not synced',
+    'Times are provisional until the clock of the hub is synchronised; then they are corrected.',
+  ],
+  unknown: ['idle', 'Clock not checked', 'Nothing on the hub tells whether its clock is right.'],
+} as const;
+
+function ClockPill({ clock }: Pick<Status, 'clock'>) {
+  const [tone, text, title] = CLOCK[clock.state];
+  const why = clock.waiting ? `${title} Sinks wait for that.` : title;
+  return (
+    <Pill tone={tone} title={clock.source ? `${why} (${clock.source})` : why}>
+      {text}
+    </Pill>
+  );
+}
+
 function HubFacts({ status: { hub, clock } }: { status: Status }) {
   return (
     <>
@@ -45,16 +65,7 @@ function HubFacts({ status: { hub, clock } }: { status: Status }) {
       </div>
       <div class="header-pills">
         <ReadyPill hub={hub} />
-        <Pill
-          tone={clock.synced ? 'good' : 'warn'}
-          title={
-            clock.synced
-              ? 'Something keeps the clock of the hub synchronised.'
-              : 'Times are provisional until the clock of the hub is synchronised.'
-          }
-        >
-          {clock.synced ? 'Clock synced' : 'Clock not synced'}
-        </Pill>
+        <ClockPill clock={clock} />
         <LivePill />
       </div>
     </>

@@ -42,13 +42,17 @@ function Value({ metric }: { metric: Metric }) {
   );
 }
 
+const SAMPLED = 'Drawn from a sample of the readings: extremes may be missing.';
+
 /** Smallest and largest value of the window, under the name. */
 function Range({ metric }: { metric: Metric }) {
-  const range = seriesOf(metric.key)?.range(hubMs.value);
+  const series = seriesOf(metric.key);
+  const range = series?.range(hubMs.value);
   if (!range || range.min === range.max) return null;
   const digits = metric.decimals;
   return (
     <span class="range">
+      {series?.sampled && <span title={SAMPLED}>≈ </span>}
       {formatValue(range.min, digits)} … {formatValue(range.max, digits)}
     </span>
   );
@@ -108,6 +112,7 @@ export function MetricRow({ metricKey }: { metricKey: string }) {
       {series && open.value && (
         <div class="metric-open">
           <Chart series={series} windowMs={WINDOW_MS} kind="full" label={label} />
+          {series.sampled && <p class="chart-sampled">{SAMPLED}</p>}
         </div>
       )}
     </li>

@@ -5,6 +5,7 @@ import {
   formatDuration,
   formatExact,
   formatRate,
+  formatShare,
   NONE,
 } from '../format.ts';
 import { sinkView, type Tone } from '../sink-view.ts';
@@ -34,6 +35,28 @@ function etaText(sink: SinkStatus): string {
   if (sink.etaSeconds !== null) return formatDuration(sink.etaSeconds * 1000);
   if (sinkView(sink, 0).tone === 'good') return 'up to date';
   return sink.state === 'backoff' || sink.state === 'connecting' ? 'waiting' : NONE;
+}
+
+/** What is sent again beside the live events: one line, while there is something. */
+function ReplayLine({ replay: { running, queued } }: Pick<SinkStatus, 'replay'>) {
+  if (!running) return null;
+  const { doneEvents, totalEvents, etaSeconds } = running;
+  const left = etaSeconds === null ? '' : `, ${formatDuration(etaSeconds * 1000)} left`;
+  const more = queued > 0 ? `, ${formatExact(queued)} more wait` : '';
+  return (
+    <p class="sink-replay">
+      <progress
+        max={Math.max(1, totalEvents)}
+        value={doneEvents}
+        aria-label={`Replay ${running.id}`}
+      />
+      <span>
+        Replay {formatShare(totalEvents > 0 ? doneEvents / totalEvents : 1)} of{' '}
+        {formatCount(totalEvents)} events{left}
+        {more}
+      </span>
+    </p>
+  );
 }
 
 export function SinkCard({ sink, nowMs }: { sink: SinkStatus; nowMs: number }) {
@@ -69,6 +92,7 @@ export function SinkCard({ sink, nowMs }: { sink: SinkStatus; nowMs: number }) {
           <Fact name="Lost" value={formatExact(sink.lostEvents)} tone="bad" />
         )}
       </dl>
+      <ReplayLine replay={sink.replay} />
     </li>
   );
 }

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import type { LogStatus, Status } from '../../../hub/core/status.ts';
+import type { LogStatus, Status, WhenFull } from '../../../hub/core/status.ts';
 import {
   formatAge,
   formatBytes,
@@ -40,10 +40,11 @@ function Tile({ name, value, unit, note, tone, children }: TileProps) {
   );
 }
 
-const WHEN_FULL: Readonly<Record<LogStatus['whenFull'], string>> = {
+const WHEN_FULL: Readonly<Record<WhenFull, string>> = {
   block: 'then publishers wait',
   drop_oldest: 'then the oldest events go',
   drop_newest: 'then new events are refused',
+  thin: 'then the oldest are thinned out',
 };
 
 /** From here on somebody should look: a tenth is left. */
@@ -135,8 +136,8 @@ export function Vitals({ status: { inputs, log } }: { status: Status }) {
           value={fullText(log)}
           note={
             log.full
-              ? WHEN_FULL[log.whenFull].replace('then ', '')
-              : `with nothing delivered, ${WHEN_FULL[log.whenFull]}`
+              ? WHEN_FULL[log.whenFull.normal].replace('then ', '')
+              : `with nothing delivered, ${WHEN_FULL[log.whenFull.normal]}`
           }
           {...(tone ? { tone } : {})}
         />

@@ -13,28 +13,34 @@
 const LOOK_INTERVAL_MS = 250;
 
 interface Held {
+  readonly topic: string;
   go(): void;
   gone(): void;
 }
 
 export class Admission {
   readonly #held = new Map<object, Held[]>();
-  readonly #congested: () => boolean;
+  readonly #congested: (topic: string) => boolean;
   readonly #released: (client: object) => void;
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * `congested` tells whether the log is to be given nothing more for now; `released` hears of each
-   * client that has nothing held any more.
+   * `congested` tells whether the log is to be given nothing more for a topic for now; `released`
+   * hears of each client that has nothing held any more.
    */
-  constructor(congested: () => boolean, released: (client: object) => void) {
+  constructor(congested: (topic: string) => boolean, released: (client: object) => void) {
     this.#congested = congested;
     this.#released = released;
   }
 
   /** Whether a publish of `client` has to be held. */
-  mustHold(client: object): boolean {
-    return this.#congested() || this.holds(client);
+  mustHold(client: object, topic: string): boolean {
+    return this.#congested(topic) || this.holds(client);
+  }
+
+  /** Clients of which something is held. */
+  get clients(): number {
+    return this.#held.size;
   }
 
   /** Whether something of `client` is held. */
@@ -43,20 +49,24 @@ export class Admission {
   }
 
   /** Runs `go` when there is room, or `gone` when the client has left before. */
-  hold(client: object, go: () => void, gone: () => void): void {
+  hold(client: object, topic: string, go: () => void, gone: () => void): void {
     const held = this.#held.get(client);
-    if (held) held.push({ go, gone });
-    else this.#held.set(client, [{ go, gone }]);
+    if (held) held.push({ topic, go, gone });
+    else this.#held.set(client, [{ topic, go, gone }]);
     this.#timer ??= setInterval(() => this.release(), LOOK_INTERVAL_MS);
   }
 
-  /** Lets go on what there is room for. */
+  /** Lets go on what there is room for. One client's topic may wait while another's may go on. */
   release(): void {
     for (const [client, held] of this.#held) {
       let count = 0;
-      while (count < held.length && !this.#congested()) held[count++]?.go();
+      for (const { topic, go } of held) {
+        if (this.#congested(topic)) break;
+        count++;
+        go();
+      }
       held.splice(0, count);
-      if (held.length > 0) return;
+      if (held.length > 0) continue;
       this.#held.delete(client);
       this.#released(client);
     }

@@ -89,7 +89,7 @@ export class Broker {
     this.#topicRefusal = topicRefusals(limits);
     this.#subscriptions = new SubscriptionRules(this.#topicRefusal);
     this.#admission = new Admission(
-      () => intake.congested,
+      (topic) => intake.congested(topic),
       (client) => readableAgain(client),
     );
     this.#sessions = new SessionStore({
@@ -102,6 +102,7 @@ export class Broker {
           const { topic, payload } = packet;
           this.#whenThereIsRoom(
             client,
+            topic,
             () => this.#port.accept(topic, payload, done, operations),
             () => done(new HubError('LOG_FULL', 'the client left before there was room')),
           );
@@ -119,6 +120,11 @@ export class Broker {
 
   get clients(): number {
     return this.#aedes ? Number(Reflect.get(this.#aedes, 'connectedClients') ?? 0) : 0;
+  }
+
+  /** Clients whose publishes wait until the log can take them. */
+  get waitingClients(): number {
+    return this.#admission.clients;
   }
 
   /** Addresses that accept clients, as `host:port`. */
@@ -250,9 +256,9 @@ export class Broker {
       this.#acceptWill(packet, callback);
     } else if (packet.qos === 2 || !client) {
       callback(null);
-    } else if (this.#admission.mustHold(client)) {
+    } else if (this.#admission.mustHold(client, packet.topic)) {
       const go = () => this.#acceptPublish(packet, callback);
-      this.#admission.hold(client, go, ignoreResult);
+      this.#admission.hold(client, packet.topic, go, ignoreResult);
     } else {
       this.#acceptPublish(packet, callback);
     }
@@ -280,8 +286,8 @@ export class Broker {
     this.#port.accept(publish.topic, publish.payload, callback, operations);
   }
 
-  #whenThereIsRoom(client: object, go: () => void, gone: () => void): void {
-    if (this.#admission.mustHold(client)) this.#admission.hold(client, go, gone);
+  #whenThereIsRoom(client: object, topic: string, go: () => void, gone: () => void): void {
+    if (this.#admission.mustHold(client, topic)) this.#admission.hold(client, topic, go, gone);
     else go();
   }
 

@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import MemoryPersistence from 'aedes-persistence/asyncPersistence.js';
 import { sessionKey } from '../../log/keys.ts';
-import type { Entry, WriteOperation } from '../../log/storage.ts';
+import type { Entry, WriteOperation } from '../../log/storage/storage.ts';
 import { OutgoingQueue } from './outgoing-queue.ts';
 import type { RefusalReason } from './refusals.ts';
 import { type BrokerPacket, parsePacket, serializePacket, sizeOf } from './stored-packet.ts';
