@@ -68,6 +68,19 @@ for (const [name, generator] of Object.entries(GENERATORS)) {
     await promisify(broker.close.bind(broker))();
   });
 
+  test(`${name}: publishes no faster than it is paced`, async (t) => {
+    const [command, before] = generator(t) ?? [];
+    if (!command || !before) return t.skip('needs a C compiler: apt-get install gcc');
+    const broker = await Aedes.createBroker();
+    const port = await listening(t, broker.handle);
+    const shape = [port, '2', '10', '30', '90', '100'];
+    const { stdout } = await promisify(execFile)(command, [...before, ...shape]);
+    const { messages, seconds } = parseResult(stdout);
+    assert.equal(messages, 30);
+    assert.ok(seconds >= 0.29 && seconds < 3, `${seconds} s for 30 at 100 a second`);
+    await promisify(broker.close.bind(broker))();
+  });
+
   test(`${name}: an acknowledgement of what was not sent fails the run`, async (t) => {
     const [command, before] = generator(t) ?? [];
     if (!command || !before) return t.skip('needs a C compiler: apt-get install gcc');

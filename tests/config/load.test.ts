@@ -126,7 +126,7 @@ const CASES: readonly (readonly [name: string, yaml: string, problems: readonly 
     '- a\n',
     [
       '1:1  expected a mapping, not a list (with the keys hub, mqtt, bridges, log, decode, ' +
-        'sinks, http)',
+        'sinks, http, clock)',
     ],
   ],
   [
@@ -134,7 +134,7 @@ const CASES: readonly (readonly [name: string, yaml: string, problems: readonly 
     'hello\n',
     [
       '1:1  expected a mapping, not text (with the keys hub, mqtt, bridges, log, decode, sinks, ' +
-        'http)',
+        'http, clock)',
     ],
   ],
   [

@@ -22,7 +22,7 @@ test('history goes before the live part and replaces what it covers', () => {
   series.append(NOW_MS - 5_000, 100);
   series.append(NOW_MS + 5_000, 7);
   const before = series.version;
-  series.load([point(NOW_MS - 30_000, 5), point(NOW_MS, 6)]);
+  series.load({ points: [point(NOW_MS - 30_000, 5), point(NOW_MS, 6)], sampled: true });
   assert.ok(series.version > before);
   assert.deepEqual(series.chart(NOW_MS + 5_000)[1], [5, 6, 7]);
   assert.deepEqual(series.range(NOW_MS + 5_000), { min: 4, max: 7 });
@@ -49,7 +49,10 @@ test('a silence is a gap, a slow sensor is not', () => {
 
 test('what is older than the window is not drawn', () => {
   const series = boundedSeries();
-  series.load([point(NOW_MS - WINDOW_MS - 1_000, 50), point(NOW_MS - 1_000, 5)]);
+  series.load({
+    points: [point(NOW_MS - WINDOW_MS - 1_000, 50), point(NOW_MS - 1_000, 5)],
+    sampled: false,
+  });
   assert.deepEqual(series.chart(NOW_MS)[1], [5]);
   assert.equal(series.range(NOW_MS + 2 * WINDOW_MS), undefined);
 });

@@ -20,6 +20,8 @@ function sink(given: Partial<SinkStatus>): SinkStatus {
     filteredEvents: 0,
     deadLetters: 0,
     lostEvents: 0,
+    lanes: [],
+    replay: { running: null, queued: 0, replayedEvents: 0 },
     ...given,
   };
 }

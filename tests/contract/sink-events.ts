@@ -22,6 +22,7 @@ export function eventOf(seed: EventSeed): HubEvent {
     payload: Buffer.from(seed.payload ?? String(seed.offset)),
     source: 'mqtt',
     receivedMs: seed.receivedMs ?? START_MS + seed.offset,
+    timeQuality: 'synced',
     monotonicMs: seed.offset,
     bootId: 'boot',
   };

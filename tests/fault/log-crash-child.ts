@@ -1,6 +1,6 @@
 /** Appends to a log until it is killed, and prints each number that was acknowledged. */
 import { writeSync } from 'node:fs';
-import { levelStorage } from '../../hub/log/level-storage.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { appended, message, openTestLog } from '../support/log-fixture.ts';
 
 const AT_ONCE = 50;

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { levelStorage } from '../../hub/log/level-storage.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { openTestLog, readAll } from '../support/log-fixture.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 

@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HubError } from '../../hub/core/errors.ts';
 import { blockRange, LOST_RANGE, metaKey } from '../../hub/log/keys.ts';
-import { levelStorage } from '../../hub/log/level-storage.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { openRecord, sealRecord } from '../../hub/log/record.ts';
+import type { Finding } from '../../hub/log/storage/storage.ts';
 import { FaultStorage, MemoryDisk, systemError } from '../support/fault-storage.ts';
 import {
   appendBlocks,
@@ -21,6 +22,7 @@ import {
   readAll,
   settleTo,
 } from '../support/log-fixture.ts';
+import { memoryMark } from '../support/memory-mark.ts';
 import { until } from '../support/until.ts';
 
 const SINKS = [{ id: 'cloud', start: 'oldest' }] as const;
@@ -174,7 +176,9 @@ for (const [where, index] of [
       disk.flip(key, byte);
 
       const places: number[] = [];
-      const observer = { damaged: (_lane: string, offset: number) => places.push(offset) };
+      const observer = {
+        damaged: (_lane: string, { from }: { from: number }) => places.push(from),
+      };
       const log = await openTestLog(disk.storage(), { sinks: SINKS, observer });
       const firstLost = index * EVENTS_EACH;
       for (let reader = 0; reader < 3; reader++) {
@@ -277,18 +281,21 @@ test('a damaged cursor begins again at the head: duplicates, never a loss', asyn
   await log.close();
 });
 
-test('an unknown format is refused, and the storage is let go', async () => {
+test('a log of a newer format is set aside as a whole, and a new one begins', async () => {
   const disk = new MemoryDisk();
-  const before = await openTestLog(disk.storage());
+  const mark = memoryMark();
+  const before = await openTestLog(disk.storage(), { mark });
+  await appendBlocks(before, 2, 3);
   await before.close();
   const raw = disk.storage();
   const identity = openRecord<object>(await raw.get(metaKey('identity')));
   const value = sealRecord({ ...identity, format: 99 });
   await raw.write([{ type: 'put', key: metaKey('identity'), value }], { sync: true });
-  const storage = new FaultStorage(disk.storage());
-  await assert.rejects(openTestLog(storage), {
-    code: 'LOG_NOT_OPEN',
-    message: 'the log has format 99, this hub reads and writes 1',
-  });
-  assert.equal(storage.closes, 1);
+  const found: string[] = [];
+  const observer = { found: ({ problem }: Finding) => found.push(problem) };
+  const log = await openTestLog(disk.storage(), { mark, observer });
+  assert.deepEqual(found, ['it has format 99, this hub reads and writes 1']);
+  assert.notEqual(log.id, before.id, 'so that no event id is used twice');
+  assert.deepEqual(log.range('normal'), { head: 0, tail: 0 });
+  await log.close();
 });

@@ -7,6 +7,7 @@ import { seededRandom } from '../../firmware-bridge/simulator/seeded-random.ts';
 import { SimulatedSite } from '../../firmware-bridge/simulator/simulated-site.ts';
 import { SimulatorBridge } from '../../firmware-bridge/simulator/simulator.ts';
 import { PROFILES, simulatorSpec } from '../../firmware-bridge/simulator/spec.ts';
+import type { Clock } from '../../hub/core/clock.ts';
 import { bridgeContract } from '../contract/bridge.ts';
 
 const MINUTE_MS = 60_000;
@@ -94,7 +95,13 @@ test('`seed` in the options makes whole runs of the bridge repeat, whatever rand
   const values = async (random: () => number) => {
     const stop = new AbortController();
     const sent: string[] = [];
-    const clock = { wallMs: () => START_MS, monotonicMs: () => 0, synced: () => true, bootId: 'b' };
+    const clock: Clock = {
+      wallMs: () => START_MS,
+      monotonicMs: () => 0,
+      synced: () => true,
+      sync: () => ({ state: 'synced' }),
+      bootId: 'b',
+    };
     const bridge = new SimulatorBridge({
       ...options({ seed: 5, drop_share: 0.3 }),
       interval_ms: 1,

@@ -23,6 +23,7 @@ function eventAt(offset: number, bytes: number): HubEvent {
     payload: Buffer.alloc(bytes),
     source: 'test',
     receivedMs: 0,
+    timeQuality: 'synced',
     monotonicMs: 0,
     bootId: 'boot',
   };
@@ -35,10 +36,13 @@ function blockOf(firstOffset: number, sizes: readonly number[]): Block {
     lane: 'normal',
     firstOffset,
     count: sizes.length,
+    span: sizes.length,
     topics,
     firstReceivedMs: 0,
     lastReceivedMs: 0,
     storedBytes: 0,
+    indexFrom: (offset) => Math.max(0, offset - firstOffset),
+    offsetAt: (index) => firstOffset + index,
     topicIndexAt: (index) => topics.indexOf(topicOf(firstOffset + index)),
     eventAt: (index) => events[index] ?? assert.fail('outside the block'),
   };
@@ -66,6 +70,7 @@ class Blocks {
         return rest.slice(0, 2);
       },
       seek: () => assert.fail('a batcher only reads'),
+      corrections: 0,
       onCommit: () => assert.fail('a batcher only reads'),
       status: () => assert.fail('a batcher only reads'),
     };

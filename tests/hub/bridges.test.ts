@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
+import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { Bridge } from '../../hub/core/bridge.ts';
-import { systemClock } from '../../hub/core/clock.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { BridgeRunner } from '../../hub/intake/bridges.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
@@ -48,7 +48,7 @@ test('what a bridge hands over is durable when its promise resolves', async (t) 
   await until('the write is under way', () => fixture.storage.waiting > 0);
   assert.equal(accepted, false);
   assert.equal(bridge.status().state, 'reading');
-  fixture.storage.release();
+  fixture.storage.letGo();
   await until('it is accepted', () => accepted);
   assert.deepEqual(await sources(fixture), ['bridge:one']);
   await bridge.stop();

@@ -114,10 +114,10 @@ test('when the card does not keep up, memory is bounded and order is kept', asyn
   for (const [i, client] of clients.entries()) {
     client.send(...ids.map((id) => publishPacket(`${names[i]}/${id}`, payload, 1, id)));
   }
-  await until('the hub has enough', () => fixture.intake.congested);
+  await until('the hub has enough', () => fixture.intake.congested('t'));
   await delay(SETTLE_MS);
   assert.ok(fixture.log.pendingBytes < 3 * 1024 * 1024, `${fixture.log.pendingBytes} bytes pend`);
-  fixture.storage.release();
+  fixture.storage.letGo();
   for (const client of clients) {
     await client.wait('puback', ids.length);
     assert.deepEqual(client.ids('puback'), ids);
@@ -137,7 +137,7 @@ test('room in the log lets the waiting go on, in order', async (t) => {
   const client = await connectRaw(fixture.port, 'c', { clean: false });
   const ids = Array.from({ length: 20 }, (_, i) => i + 1);
   for (const id of ids) client.send(publishPacket('late', String(id), id % 2 === 0 ? 2 : 1, id));
-  await until('one waits in the log', () => fixture.log.waiting > 0);
+  await until('it waits', () => fixture.broker.waitingClients > 0);
   makeRoom(fixture);
   await client.wait('puback', 10);
   await client.wait('pubrec', 10);
@@ -191,9 +191,10 @@ test('Admission: what is held of a client that leaves is told so, the others go 
     [b, 'b1'],
     [a, 'a2'],
   ] as const) {
-    assert.equal(admission.mustHold(client), true);
+    assert.equal(admission.mustHold(client, 't'), true);
     admission.hold(
       client,
+      't',
       () => trace.push(`go ${name}`),
       () => trace.push(`gone ${name}`),
     );
@@ -202,10 +203,10 @@ test('Admission: what is held of a client that leaves is told so, the others go 
   assert.deepEqual(trace, []);
   admission.leave(b);
   congested = false;
-  assert.equal(admission.mustHold(a), true, 'a later one must not overtake');
+  assert.equal(admission.mustHold(a, 't'), true, 'a later one must not overtake');
   admission.release();
   assert.deepEqual(trace, ['gone b1', 'go a1', 'go a2', 'released a']);
-  assert.equal(admission.mustHold(a), false);
+  assert.equal(admission.mustHold(a, 't'), false);
 });
 
 test('the first packets of a connection are bounded', async (t) => {

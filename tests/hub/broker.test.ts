@@ -25,7 +25,7 @@ for (const [qos, answer] of [
     await until('the write is under way', () => fixture.storage.waiting > 0);
     await delay(SILENCE_MS);
     assert.deepEqual(client.ids(answer), []);
-    fixture.storage.release();
+    fixture.storage.letGo();
     await client.wait(answer);
     assert.deepEqual(client.ids(answer), [7]);
     await acceptedOnly(fixture, ['a/b x']);
@@ -123,7 +123,7 @@ test('PUBCOMP leaves only after the mark is gone from storage', async (t) => {
   await until('the write is under way', () => fixture.storage.waiting > 0);
   await delay(SILENCE_MS);
   assert.deepEqual(client.ids('pubcomp'), []);
-  fixture.storage.release();
+  fixture.storage.letGo();
   await client.wait('pubcomp');
   assert.deepEqual(await fixture.sessionKeys(), []);
 });
@@ -179,7 +179,7 @@ test('a client that is gone while its message waits: the message is kept', async
   client.send(publishPacket('t', 'x', 1, 5), publishPacket('t', 'y', 2, 6));
   await until('the write is under way', () => fixture.storage.waiting > 0);
   await client.cut();
-  fixture.storage.release();
+  fixture.storage.letGo();
   await acceptedOnly(fixture, ['t x', 't y']);
   await fixture.serves();
 });
@@ -197,7 +197,7 @@ test('takeover: the same id with messages under way loses none and repeats none'
     publishPacket('t', 'three', 1, 3),
   );
   await first.waitClosed();
-  fixture.storage.release();
+  fixture.storage.letGo();
   await second.wait('pubrec');
   await second.wait('puback');
   await acceptedOnly(fixture, ['t one', 't two', 't three']);

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type CloudEventOptions, cloudEventEncoder } from '../../hub/core/cloud-event.ts';
-import { type Decoded, EVENT_KINDS, type HubEvent, LANES } from '../../hub/core/event.ts';
+import {
+  type Decoded,
+  EVENT_KINDS,
+  type HubEvent,
+  LANES,
+  type Reading,
+} from '../../hub/core/event.ts';
 import { eventOf } from '../contract/sink-events.ts';
 
 const HUB_ID = 'gateway-01';
@@ -15,6 +21,13 @@ function slowTime(timeMs: number): string | undefined {
   const date = new Date(Math.floor(timeMs));
   if (Number.isNaN(date.getTime()) || !/^\d{4}-/.test(date.toISOString())) return undefined;
   return date.toISOString();
+}
+
+function figuresOf({ aggregate }: Reading) {
+  if (!aggregate) return {};
+  const { min, max, count, toMs } = aggregate;
+  const extremes = min === undefined || max === undefined ? {} : { min, max };
+  return { ...extremes, count, ...(slowTime(toMs) && { to: slowTime(toMs) }) };
 }
 
 /** The same CloudEvent, built as an object: slow, and plain to read. */
@@ -43,6 +56,7 @@ function slowEvent(event: HubEvent, decoded: Decoded, options: Omit<CloudEventOp
       device: wellFormed(reading.device),
       metric: wellFormed(reading.metric),
       value: typeof reading.value === 'string' ? wellFormed(reading.value) : reading.value,
+      ...figuresOf(reading),
       ...(reading.unit !== undefined && { unit: wellFormed(reading.unit) }),
       ...(slowTime(reading.timeMs) && { time: slowTime(reading.timeMs) }),
       tags: Object.fromEntries(
@@ -77,6 +91,16 @@ const reading = fc.record(
     unit: anyText,
     timeMs: anyTime,
     timeQuality: fc.constantFrom('synced', 'device'),
+    aggregate: fc.oneof(
+      fc.record({ count: fc.nat(), fromMs: anyTime, toMs: anyTime }),
+      fc.record({
+        count: fc.nat(),
+        fromMs: anyTime,
+        toMs: anyTime,
+        min: fc.float({ noNaN: true, noDefaultInfinity: true }),
+        max: fc.integer(),
+      }),
+    ),
     tags: fc.dictionary(
       anyText.filter((key) => key !== '__proto__'),
       anyText,

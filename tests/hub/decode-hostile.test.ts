@@ -5,7 +5,7 @@ import { isoToMs } from '../../hub/core/iso-time.ts';
 import { createDecoder, type Decoder } from '../../hub/process/decode/decoder.ts';
 import { isJsonNumber, parseDecimal } from '../../hub/process/decode/number-text.ts';
 import type { DecodeRule } from '../../hub/process/decode/rule.ts';
-import { decodeOne, eventOf, stillClock } from '../support/decode-fixture.ts';
+import { decodeOne, eventOf } from '../support/decode-fixture.ts';
 
 const FORMATS = ['json', 'number', 'csv'] as const;
 const RULES: readonly DecodeRule[] = FORMATS.flatMap((format): DecodeRule[] => [
@@ -19,7 +19,7 @@ const TOPICS = FORMATS.flatMap((format) => [
   `${format}-fields/dev`,
   `none/${format}`,
 ]);
-const decode: Decoder = createDecoder(RULES, stillClock());
+const decode: Decoder = createDecoder(RULES);
 
 /** What must hold for any payload. */
 function check(payload: Buffer): void {
@@ -145,7 +145,7 @@ for (const [name, payload] of large)
 test('decoding whatever arrives: survives topics of any shape', () => {
   const deep = Array.from({ length: 200 }, (_, i) => `l${i}`).join('/');
   const rules: readonly DecodeRule[] = [{ topic: 'l0/{device}/#', format: 'number' }];
-  const any = createDecoder(rules, stillClock());
+  const any = createDecoder(rules);
   assert.equal(any(eventOf(deep, '1')).device, 'l1');
   assert.equal(any(eventOf(`l0/${'x'.repeat(65_000)}/m`, '1')).readings.length, 0);
   assert.equal(any(eventOf('l0//m', '1')).readings.length, 0);

@@ -3,13 +3,7 @@ import { test } from 'node:test';
 import { HubError } from '../../hub/core/errors.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import type { DecodeRule } from '../../hub/process/decode/rule.ts';
-import {
-  ARRIVAL_MS,
-  decodeOne,
-  eventOf,
-  readingTexts,
-  stillClock,
-} from '../support/decode-fixture.ts';
+import { ARRIVAL_MS, decodeOne, eventOf, readingTexts } from '../support/decode-fixture.ts';
 
 const JSON_METRIC: DecodeRule = { topic: 'site/{area}/{device}/{metric}', format: 'json' };
 const JSON_DEVICE: DecodeRule = { topic: 'site/{area}/{device}', format: 'json' };
@@ -30,14 +24,11 @@ test('topic templates: capture device, metric and tags', () => {
 });
 
 test('topic templates: know + and a final #, and the first rule that matches wins', () => {
-  const decode = createDecoder(
-    [
-      { topic: 'a/+/{device}/#', format: 'number' },
-      { topic: 'a/{device}/c', format: 'json' },
-      { topic: '{x}/{device}/c', format: 'number' },
-    ],
-    stillClock(),
-  );
+  const decode = createDecoder([
+    { topic: 'a/+/{device}/#', format: 'number' },
+    { topic: 'a/{device}/c', format: 'json' },
+    { topic: '{x}/{device}/c', format: 'number' },
+  ]);
   assert.equal(decode(eventOf('a/b/c', '1')).device, 'c'); // the `#` also stands for no level
   assert.equal(decode(eventOf('a/b/c/d/e', '1')).device, 'c');
   assert.equal(decode(eventOf('z/dev/c', '1')).device, 'dev');
@@ -47,7 +38,7 @@ test('topic templates: know + and a final #, and the first rule that matches win
 });
 
 test('topic templates: without a match there are no readings and no error, but the JSON', () => {
-  const decode = createDecoder([JSON_METRIC], stillClock());
+  const decode = createDecoder([JSON_METRIC]);
   const decoded = decode(eventOf('other/place/x', '{"a":1}'));
   assert.deepEqual(decoded, {
     device: 'other/place',
@@ -62,7 +53,7 @@ test('topic templates: without a match there are no readings and no error, but t
 });
 
 test('topic templates: leave other kinds than messages alone', () => {
-  const decoded = createDecoder([JSON_METRIC], stillClock())(eventOf(TOPIC, '{"v":1}', 'loss'));
+  const decoded = createDecoder([JSON_METRIC])(eventOf(TOPIC, '{"v":1}', 'loss'));
   assert.equal(decoded.json, '{"v":1}');
   assert.deepEqual(decoded.readings, []);
   assert.equal(decoded.error, undefined);
@@ -71,7 +62,7 @@ test('topic templates: leave other kinds than messages alone', () => {
 test('topic templates: that are none are refused with the reason', () => {
   const refused = (rule: Partial<DecodeRule>) => {
     try {
-      createDecoder([{ topic: 'a/{device}', format: 'csv', ...rule }], stillClock());
+      createDecoder([{ topic: 'a/{device}', format: 'csv', ...rule }]);
       return 'accepted';
     } catch (error) {
       assert.ok(error instanceof HubError && error.code === 'CONFIG_INVALID');
@@ -89,7 +80,7 @@ test('topic templates: that are none are refused with the reason', () => {
 });
 
 test('topic templates: say which topics can hold a metric', () => {
-  const decode = createDecoder([JSON_METRIC, JSON_DEVICE], stillClock());
+  const decode = createDecoder([JSON_METRIC, JSON_DEVICE]);
   assert.ok(decode.mayYield(TOPIC, 'dev1', 'temp'));
   assert.ok(decode.mayYield(TOPIC, 'dev1', 'temp_max'));
   assert.ok(!decode.mayYield(TOPIC, 'dev1', 'hum'));
@@ -210,9 +201,15 @@ for (const [name, text, expected] of timeTable)
   });
 
 test('the time of a reading: is the arrival, estimated, when the clock is not synchronised', () => {
-  const decode = createDecoder([JSON_METRIC], stillClock(false));
-  assert.equal(decode(eventOf(TOPIC, '1')).timeQuality, 'estimated');
-  assert.equal(decode(eventOf(TOPIC, `{"v":1,"t":${device}}`)).timeQuality, 'device');
+  const decode = createDecoder([JSON_METRIC]);
+  const estimated = (payload: string) => decode(eventOf(TOPIC, payload, 'message', 'estimated'));
+  assert.equal(estimated('1').timeQuality, 'estimated');
+  assert.equal(estimated(`{"v":1,"t":${device}}`).timeQuality, 'device');
+  // our own clock is in the past: the device knows better, but it is not from 2038
+  const late = ARRIVAL_MS + 300 * 86_400_000;
+  assert.equal(estimated(`{"v":1,"t":${late}}`).timeMs, late);
+  assert.equal(decode(eventOf(TOPIC, `{"v":1,"t":${late}}`)).timeMs, ARRIVAL_MS);
+  assert.equal(estimated(`{"v":1,"t":${2 ** 31}}`).timeMs, ARRIVAL_MS);
 });
 
 test('the time of a reading: is where the rule says, in its unit', () => {

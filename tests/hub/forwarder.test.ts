@@ -5,6 +5,7 @@ import { HubError } from '../../hub/core/errors.ts';
 import type { HubEvent } from '../../hub/core/event.ts';
 import { DELIVERED } from '../../hub/core/sink.ts';
 import { Recovery } from '../../hub/forward/recovery.ts';
+import { interposed } from '../support/fault-storage.ts';
 import {
   append,
   cursorBalance,
@@ -381,15 +382,15 @@ test('forwarder: a log that cannot be read for a moment neither ends the process
   let broken = false;
   let failures = 0;
   const log = await openTestLog(await temporaryFolder(t), {
-    storage: (storage) => ({
-      ...storage,
-      entries(range) {
-        if (!broken) return storage.entries(range);
-        broken = false;
-        failures++;
-        throw new HubError('LOG_NOT_OPEN', 'the card is away');
-      },
-    }),
+    storage: (storage) =>
+      interposed(storage, {
+        entries(range) {
+          if (!broken) return storage.entries(range);
+          broken = false;
+          failures++;
+          throw new HubError('LOG_NOT_OPEN', 'the card is away');
+        },
+      }),
   });
   t.after(() => log.close());
   // beyond what the log keeps in memory of recent blocks

@@ -45,10 +45,10 @@ test('is congested while the card does not keep up, and says when it does again'
       port.accept('t', Buffer.alloc(64 * 1024), i === 39 ? () => resolve() : () => {});
     }
   });
-  assert.equal(intake.congested, true);
-  storage.release();
+  assert.equal(intake.congested('t'), true);
+  storage.letGo();
   await done;
-  assert.equal(intake.congested, false);
+  assert.equal(intake.congested('t'), false);
 });
 
 test('after the log has closed an accept is refused, not lost in silence', async (t) => {

@@ -31,7 +31,7 @@ function startView(t: TestContext, log: EventLog) {
   const view = new LiveView({
     log,
     clock,
-    decoder: createDecoder([{ topic: 'site/{area}/{device}/{metric}', format: 'json' }], clock),
+    decoder: createDecoder([{ topic: 'site/{area}/{device}/{metric}', format: 'json' }]),
     logger: { warn: (fields: Line['fields'], text: string) => lines.push({ fields, text }) },
     countUndecoded(reason, events) {
       counts[reason] += events;
@@ -228,7 +228,7 @@ test('the live view: stops at once, also while it waits', async () => {
   const view = new LiveView({
     log,
     clock,
-    decoder: createDecoder([], clock),
+    decoder: createDecoder([]),
     logger: { warn: () => undefined },
     countUndecoded: () => undefined,
   });
@@ -239,7 +239,7 @@ test('the live view: stops at once, also while it waits', async () => {
   const never = new LiveView({
     log,
     clock,
-    decoder: createDecoder([], clock),
+    decoder: createDecoder([]),
     logger: { warn: () => undefined },
     countUndecoded: () => undefined,
   });

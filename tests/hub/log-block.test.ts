@@ -8,8 +8,8 @@ import {
   type Lane,
   type Message,
 } from '../../hub/core/event.ts';
-import { BlockBuilder, SOURCES_MAX, StoredBlock, TOPICS_MAX } from '../../hub/log/block-body.ts';
-import { HEADER_BYTES, readBody, readHeader, sealBlock } from '../../hub/log/block-format.ts';
+import { BlockBuilder, SOURCES_MAX, StoredBlock, TOPICS_MAX } from '../../hub/log/block/block-body.ts';
+import { HEADER_BYTES, readBody, readHeader, sealBlock } from '../../hub/log/block/block-format.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const ENCODING_AT = 13;
@@ -68,6 +68,7 @@ test('a block reads back as it was written', async () => {
             lane,
             offset: offset + index,
             receivedMs: wallMs + index * stepMs,
+            timeQuality: 'synced',
             monotonicMs: monotonicMs + index * stepMs,
             bootId: clock.bootId,
           })),

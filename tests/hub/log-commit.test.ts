@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HubError } from '../../hub/core/errors.ts';
 import { LANES } from '../../hub/core/event.ts';
-import { GATHER_MS } from '../../hub/log/group-commit.ts';
+import { PROFILES } from '../../hub/log/commit/gathering.ts';
 import { blockRange, sessionKey } from '../../hub/log/keys.ts';
+import type { MarkFacts } from '../../hub/log/mark.ts';
 import { FaultStorage, MemoryDisk } from '../support/fault-storage.ts';
 import { appended, message, openTestLog, readAll } from '../support/log-fixture.ts';
+import { memoryMark } from '../support/memory-mark.ts';
 import { until } from '../support/until.ts';
 
 function blocksOf(disk: MemoryDisk): number {
@@ -67,25 +69,97 @@ test('nothing is acknowledged while its write is under way; what comes then is t
 });
 
 for (const profile of ['latency', 'balanced', 'card'] as const) {
-  test(`profile ${profile} gathers for ${GATHER_MS[profile]} ms`, async () => {
+  const { waitMs } = PROFILES[profile];
+  test(`profile ${profile} gathers for ${waitMs} ms`, async () => {
     const disk = new MemoryDisk();
     const log = await openTestLog(new FaultStorage(disk.storage()), { profile });
     const startedMs = performance.now();
     const first = appended(log, message(0)).then(() => performance.now());
-    const second = delay(GATHER_MS[profile] / 3).then(() => appended(log, message(1)));
+    const second = delay(waitMs / 3).then(() => appended(log, message(1)));
     const waitedMs = (await first) - startedMs;
     await second;
-    assert.ok(waitedMs >= GATHER_MS[profile] - 2, `acknowledged after ${waitedMs} ms`);
-    if (profile === 'card') assert.equal(blocksOf(disk), 1, 'both in one block');
+    assert.ok(waitedMs >= waitMs - 2, `acknowledged after ${waitedMs} ms`);
+    if (profile !== 'latency') assert.equal(blocksOf(disk), 1, 'both in one block');
     await log.close();
   });
 }
 
+test('an alarm does not wait for company', async () => {
+  const log = await openTestLog(new MemoryDisk().storage(), { profile: 'card' });
+  const normal = appended(log, message(0));
+  await delay(20);
+  const startedMs = performance.now();
+  await appended(log, message(1), 'alarm');
+  assert.ok(performance.now() - startedMs < PROFILES.card.waitMs / 4);
+  await normal;
+  await log.close();
+});
+
+test('who waits for each answer is not slowed below 50 a second', async () => {
+  for (const profile of ['balanced', 'card'] as const) {
+    const log = await openTestLog(new MemoryDisk().storage(), { profile });
+    for (let number = 0; number < 3; number++) await appended(log, message(number));
+    const startedMs = performance.now();
+    for (let number = 0; number < 20; number++) await appended(log, message(number));
+    assert.ok(performance.now() - startedMs < 400, profile);
+    await log.close();
+  }
+});
+
 test('a group of 64 KiB does not gather any longer', async () => {
   const log = await openTestLog(new MemoryDisk().storage(), { profile: 'card' });
-  const gathered = delay(GATHER_MS.card).then(() => 'gathered');
+  const gathered = delay(PROFILES.card.waitMs).then(() => 'gathered');
   const large = { ...message(0), payload: Buffer.alloc(64 * 1024) };
   assert.equal(await Promise.race([gathered, appended(log, large)]), undefined);
+  await log.close();
+});
+
+test('the mark is written before the acknowledgement, beside the next write', async () => {
+  const storage = new FaultStorage(new MemoryDisk().storage());
+  const held = gate();
+  const tails: number[] = [];
+  const mark = {
+    ...memoryMark(),
+    write: async ({ lanes }: MarkFacts) => {
+      tails.push(lanes.normal.tail);
+      if (lanes.normal.tail > 0) await held.opened; // not while the log is being opened
+    },
+  };
+  const log = await openTestLog(storage, { mark });
+  const marksBefore = tails.length;
+  const before = storage.writes;
+  const order: number[] = [];
+  const work = [appended(log, message(0)).then(() => order.push(0))];
+  await until('the first is marked', () => tails.length === marksBefore + 1);
+  assert.equal(tails.at(-1), 1);
+  for (const number of [1, 2]) {
+    work.push(appended(log, message(number)).then(() => order.push(number)));
+    await until('the next is written meanwhile', () => storage.writes === before + 1 + number);
+  }
+  assert.deepEqual(order, [], 'nothing is acknowledged before the mark');
+  held.open();
+  await Promise.all(work);
+  assert.deepEqual(order, [0, 1, 2]);
+  assert.equal(tails.length, marksBefore + 2, 'one mark for the two that were written meanwhile');
+  assert.equal(tails.at(-1), 3);
+  await log.close();
+});
+
+test('a mark that fails withholds no acknowledgement', async () => {
+  const works = memoryMark();
+  let failing = false;
+  const mark = {
+    ...works,
+    write: async (facts: MarkFacts) => {
+      if (failing) throw new Error('of a test');
+      await works.write(facts);
+    },
+  };
+  const log = await openTestLog(new MemoryDisk().storage(), { mark });
+  failing = true;
+  await appended(log, message(0));
+  await appended(log, message(1));
+  failing = false;
   await log.close();
 });
 

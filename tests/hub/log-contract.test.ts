@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { levelStorage } from '../../hub/log/level-storage.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { eventLogContract } from '../contract/event-log.ts';
 import { openTestLog } from '../support/log-fixture.ts';
 import { MemoryLog } from '../support/memory-log.ts';

@@ -107,7 +107,8 @@ test('opening reads a few records, however long the log is', async () => {
   assert.ok(disk.keys(blockRange('normal', 0, 1_000_000)).length > 10);
   const storage = new FaultStorage(disk.storage());
   const again = await openTestLog(storage, { clock, sinks: [{ id: 'cloud', start: 'oldest' }] });
-  assert.ok(storage.reads <= 16, `${storage.reads} reads`);
+  // the check of every block has begun by then, and has read a little as well
+  assert.ok(storage.reads <= 24, `${storage.reads} reads`);
   assert.equal(again.acceptedEvents, 200_000);
   assert.deepEqual(again.range('normal'), { head: 0, tail: 200_000 });
   assert.equal(again.status().bytes, log.status().bytes);

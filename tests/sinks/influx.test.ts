@@ -357,3 +357,28 @@ test('influx: options that cannot work are refused, and what the forwarder asks'
   assert.equal(influxSinkSpec.confirmWindowMs(options), 60_000);
   assert.equal(influxSinkSpec.host(options), 'far:8428');
 });
+
+test('influx: an aggregate is its mean, with minimum, maximum and count beside it', () => {
+  const encode = lineEncoder({ hubId: 'gw', measurement: 'telemetry', strings: true });
+  const span = { fromMs: base.timeMs, toMs: base.timeMs + 9_000 };
+  const text = encode([
+    { ...base, metric: 'temp', value: 21.5, aggregate: { ...span, min: -1, max: 30, count: 10 } },
+    { ...base, metric: 'door', value: true, aggregate: { ...span, count: 4 } },
+    { ...base, metric: 'mode', value: 'eco', aggregate: { ...span, count: 2 } },
+    { ...base, metric: 'temp_min', value: 7 }, // a metric of that name has a line of its own
+  ]);
+  const [first, second] = text.split('\n').slice(0, -1).map(parseLine);
+  assert.deepEqual(first?.fields, {
+    ...{ temp: 21.5, temp_min: -1, temp_max: 30, temp_count: 10 },
+    ...{ door: true, door_count: 4, mode: 'eco', mode_count: 2 },
+  });
+  assert.equal(first?.time, base.timeMs);
+  assert.deepEqual(second?.fields, { temp_min: 7 });
+  const alone = lineEncoder({ hubId: 'gw', measurement: '{metric}', strings: true });
+  const [line] = alone([
+    { ...base, metric: 'temp', value: 2, aggregate: { ...span, min: 1, max: 3, count: 2 } },
+  ]).split('\n');
+  assert.deepEqual(parseLine(line ?? '').fields, {
+    ...{ value: 2, value_min: 1, value_max: 3, value_count: 2 },
+  });
+});

@@ -5,14 +5,18 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { pino } from 'pino';
-import { systemClock } from '../../hub/core/clock.ts';
+import { systemClock } from '../../hub/clock/system-clock.ts';
 import { LANES } from '../../hub/core/event.ts';
 import { Broker, type BrokerLimits } from '../../hub/intake/broker/broker.ts';
 import { Intake } from '../../hub/intake/intake.ts';
-import { type DurableLog, type LogOptions, openLog } from '../../hub/log/durable-log.ts';
+import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { SESSION_RANGE } from '../../hub/log/keys.ts';
-import { levelStorage } from '../../hub/log/level-storage.ts';
-import type { Storage } from '../../hub/log/storage.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
+import type { LogOptions } from '../../hub/log/log-options.ts';
+import { openLog } from '../../hub/log/open-log.ts';
+import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
+import type { Storage } from '../../hub/log/storage/storage.ts';
+import { memoryMark } from './memory-mark.ts';
 import { connectRaw } from './raw-mqtt.ts';
 import { until } from './until.ts';
 
@@ -44,6 +48,9 @@ export class HeldStorage implements Storage {
   readonly last: Storage['last'];
   readonly entries: Storage['entries'];
   readonly compact: Storage['compact'];
+  readonly startOver: Storage['startOver'];
+  readonly salvage: Storage['salvage'];
+  readonly release: Storage['release'];
   /** Writes that wait. */
   waiting = 0;
   #gate: Promise<void> | undefined;
@@ -57,6 +64,9 @@ export class HeldStorage implements Storage {
     this.last = (range) => inner.last(range);
     this.entries = (range) => inner.entries(range);
     this.compact = (range) => inner.compact(range);
+    this.startOver = (reason) => inner.startOver(reason);
+    this.salvage = (range) => inner.salvage(range);
+    this.release = () => inner.release();
   }
 
   hold(): void {
@@ -65,7 +75,7 @@ export class HeldStorage implements Storage {
     });
   }
 
-  release(): void {
+  letGo(): void {
     this.#gate = undefined;
     this.#open();
   }
@@ -99,6 +109,8 @@ export class BrokerFixture {
     this.storage = new HeldStorage(levelStorage(join(this.folder, 'log')));
     this.log = await openLog({
       storage: this.storage,
+      mark: memoryMark(),
+      reserve: NO_RESERVE,
       clock: systemClock(),
       durability: { kind: 'fsync' },
       profile: 'latency',
@@ -124,7 +136,7 @@ export class BrokerFixture {
   }
 
   async stop(): Promise<void> {
-    this.storage.release();
+    this.storage.letGo();
     for (const client of this.#clients.splice(0)) await client.endAsync(true);
     await this.broker.stop();
     await this.log.close();

@@ -1,4 +1,15 @@
-import type { HistoryPoint, LatestValue, SinkStatus, Status } from '../../hub/core/status.ts';
+import { LANES, type Lane } from '../../hub/core/event.ts';
+import type {
+  HistoryPoint,
+  LatestValue,
+  ReplayJob,
+  SinkLaneStatus,
+  SinkReplayStatus,
+  SinkStatus,
+  Status,
+} from '../../hub/core/status.ts';
+
+const NOT_THINNED = { events: 0, aggregates: 0, intervalMs: 0 };
 
 /** A small site that the console fixture plays: pure functions of time, so that history fits. */
 
@@ -255,11 +266,52 @@ const EVENTS_PER_SECOND = 84;
 const DRAIN_PER_SECOND = 1_150;
 const RETRY_MS = 30_000;
 
+/** Offsets given so far; the hub began with the log, the sinks with the hub. */
+function siteTails(startedMs: number, nowMs: number): Readonly<Record<Lane, number>> {
+  const arrived = Math.round(((nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
+  return { alarm: 2_260, normal: 18_204_000 + arrived, bulk: 88_400 };
+}
+
+/** Books that add up, with a backlog in the normal lane. */
+function sinkLanes(
+  tails: Readonly<Record<Lane, number>>,
+  normal: { readonly queued: number; readonly deadLettered?: number },
+): SinkLaneStatus[] {
+  return LANES.map((lane) => {
+    const queued = lane === 'normal' ? normal.queued : 0;
+    const deadLettered = (lane === 'normal' && normal.deadLettered) || 0;
+    const settled = tails[lane] - queued;
+    const delivered = settled - deadLettered;
+    const none = { start: 0, filtered: 0, thinned: 0, lost: {} };
+    return { lane, ...none, settled, delivered, deadLettered, queued };
+  });
+}
+
+function siteReplay(startedMs: number, nowMs: number): SinkReplayStatus {
+  const totalEvents = 612_000;
+  const eventsPerSecond = 900;
+  const ranS = 210 + (nowMs - startedMs) / 1000;
+  const doneEvents = Math.min(totalEvents - 1, Math.round(ranS * eventsPerSecond));
+  const running: ReplayJob = {
+    ...{ id: 3, sink: 'archive', state: 'running' },
+    ...{ fromMs: startedMs - 93_600_000, toMs: startedMs - 86_400_000 },
+    ...{ requestedMs: startedMs - 210_000, endedMs: null },
+    ...{ totalEvents, doneEvents, replayedEvents: doneEvents },
+    ...{ refusedEvents: 0, missingEvents: 0, thinnedEvents: 0, filteredEvents: 0 },
+    eventsPerSecond,
+    etaSeconds: (totalEvents - doneEvents) / eventsPerSecond,
+  };
+  return { running, queued: 1, replayedEvents: doneEvents };
+}
+
 function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
+  const tails = siteTails(startedMs, nowMs);
   const ranS = (nowMs - startedMs) / 1000;
   const drained = Math.max(12, Math.round(BACKLOG_EVENTS - ranS * DRAIN_PER_SECOND));
   const backlog = Math.round(((OUTAGE_MS + nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
-  const common = { filteredEvents: 0, deadLetters: 0, lostEvents: 0 };
+  const replay = { running: null, queued: 0, replayedEvents: 0 };
+  const archived = Math.round(Math.abs(noise(nowMs, 4)) * 90);
+  const common = { filteredEvents: 0, deadLetters: 0, lostEvents: 0, replay };
   return [
     {
       id: 'cloud',
@@ -274,6 +326,7 @@ function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
       etaSeconds: null,
       deliveredEvents: 18_204_119,
       ...common,
+      lanes: sinkLanes(tails, { queued: backlog }),
     },
     {
       id: 'grafana',
@@ -287,17 +340,20 @@ function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
       deliveredEvents: 18_001_907 + Math.round(ranS * DRAIN_PER_SECOND),
       ...common,
       deadLetters: 3,
+      lanes: sinkLanes(tails, { queued: drained, deadLettered: 3 }),
     },
     {
       id: 'archive',
       type: 'file',
       state: 'reading',
-      lagEvents: Math.round(Math.abs(noise(nowMs, 4)) * 90),
+      lagEvents: archived,
       lagMs: 800,
       eventsPerSecond: EVENTS_PER_SECOND,
       etaSeconds: null,
       deliveredEvents: 18_412_300 + Math.round(ranS * EVENTS_PER_SECOND),
       ...common,
+      lanes: sinkLanes(tails, { queued: archived }),
+      replay: siteReplay(startedMs, nowMs),
     },
   ];
 }
@@ -306,7 +362,8 @@ function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
 export function siteStatus(startedMs: number, nowMs: number, readings: number): Status {
   const arrived = Math.round(((nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
   const bytes = 812_400_000 + arrived * 61;
-  const normal = 9_204_000 + arrived;
+  const tails = siteTails(startedMs, nowMs);
+  const normal = tails.normal - 9_000_000;
   return {
     hub: {
       id: 'gateway-01',
@@ -319,6 +376,7 @@ export function siteStatus(startedMs: number, nowMs: number, readings: number): 
     inputs: {
       eventsPerSecond: readings === 0 ? 0 : EVENTS_PER_SECOND + 9 * noise(nowMs, 7),
       mqttClients: 23,
+      mqttClientsWaiting: 0,
       mqttListeners: ['mqtt://127.0.0.1:1883'],
       bridges: [
         { id: 'demo', type: 'simulator', state: 'reading' },
@@ -339,19 +397,37 @@ export function siteStatus(startedMs: number, nowMs: number, readings: number): 
       secondsUntilFull: 3.1 * 86_400,
       durability: 'fsync',
       lossWindowMs: 0,
-      whenFull: 'block',
+      whenFull: { alarm: 'block', normal: 'block', bulk: 'block' },
+      fullReason: null,
+      received: [
+        { source: 'mqtt', lane: 'normal', events: tails.normal - 40_120 },
+        { source: 'bridge:demo', lane: 'normal', events: 40_120 },
+        { source: 'bridge:demo', lane: 'bulk', events: tails.bulk },
+        { source: 'hub', lane: 'alarm', events: tails.alarm },
+      ],
+      lost: [],
       full: false,
-      acceptedEvents: 18_412_390 + arrived,
+      acceptedEvents: tails.alarm + tails.normal + tails.bulk,
       lostEvents: 0,
       writtenBytes: bytes * 3.4,
+      writtenBytesMeasured: true,
+      writtenBytesPerPayloadByte: 0.21,
+      commitsPerSecond: 4.2,
       lanes: [
-        { lane: 'alarm', head: 120, tail: 2_260, bytes: 310_000 },
-        { lane: 'normal', head: 9_000_000, tail: 9_000_000 + normal, bytes: bytes - 6_000_000 },
-        { lane: 'bulk', head: 0, tail: 88_400, bytes: 5_690_000 },
+        { lane: 'alarm', head: 120, tail: 2_260, bytes: 310_000, refused: 0, thinned: NOT_THINNED },
+        {
+          lane: 'normal',
+          head: 9_000_000,
+          tail: 9_000_000 + normal,
+          bytes: bytes - 6_000_000,
+          refused: 0,
+          thinned: NOT_THINNED,
+        },
+        { lane: 'bulk', head: 0, tail: 88_400, bytes: 5_690_000, refused: 0, thinned: NOT_THINNED },
       ],
     },
     sinks: siteSinks(startedMs, nowMs),
-    clock: { synced: true },
+    clock: { synced: true, state: 'synced', source: 'chrony', offsetMs: 0, waiting: false },
     disk: { freeBytes: 21_400_000_000, totalBytes: 31_200_000_000 },
   };
 }

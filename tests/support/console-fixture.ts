@@ -188,7 +188,10 @@ class Fixture implements ConsoleFixture {
       toMs,
       points: Number(query.get('points')),
     });
-    return { device, metric, ...found, fromMs, toMs, truncated: false };
+    const sampled = metric === 'illuminance';
+    const read = found.points.length * 5;
+    const counts = { sampled, readEvents: read, totalEvents: sampled ? 40 * read : read };
+    return { device, metric, ...found, fromMs, toMs, ...counts };
   }
 
   #stream(response: ServerResponse): void {

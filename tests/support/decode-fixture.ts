@@ -1,16 +1,17 @@
 import type { Clock } from '../../hub/core/clock.ts';
-import type { EventKind, HubEvent } from '../../hub/core/event.ts';
+import type { ArrivalQuality, EventKind, HubEvent } from '../../hub/core/event.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import type { DecodeRule } from '../../hub/process/decode/rule.ts';
 
 /** 2026-03-01T12:00:00Z, when the events of these tests arrive. */
 export const ARRIVAL_MS = Date.UTC(2026, 2, 1, 12);
 
-export function stillClock(synced = true): Clock {
+export function stillClock(): Clock {
   return {
     wallMs: () => ARRIVAL_MS,
     monotonicMs: () => performance.now(),
-    synced: () => synced,
+    synced: () => true,
+    sync: () => ({ state: 'synced' }),
     bootId: 'boot',
   };
 }
@@ -19,6 +20,7 @@ export function eventOf(
   topic: string,
   payload: string | Buffer,
   kind: EventKind = 'message',
+  timeQuality: ArrivalQuality = 'synced',
 ): HubEvent {
   return {
     lane: 'normal',
@@ -28,6 +30,7 @@ export function eventOf(
     payload: Buffer.from(payload),
     source: 'mqtt',
     receivedMs: ARRIVAL_MS,
+    timeQuality,
     monotonicMs: 1,
     bootId: 'boot',
   };
@@ -35,7 +38,7 @@ export function eventOf(
 
 /** Decodes one payload by one rule. */
 export function decodeOne(rule: DecodeRule, topic: string, payload: string | Buffer) {
-  return createDecoder([rule], stillClock())(eventOf(topic, payload));
+  return createDecoder([rule])(eventOf(topic, payload));
 }
 
 /** The readings as `metric=value unit`. */

@@ -1,4 +1,4 @@
-import type { Entry, KeyRange, Storage, WriteOperation } from '../../hub/log/storage.ts';
+import type { Entry, Finding, KeyRange, Storage, WriteOperation } from '../../hub/log/storage/storage.ts';
 
 /**
  * A disk in memory that can lose power: what was not synced is gone, and whoever still holds the
@@ -25,7 +25,20 @@ export class MemoryDisk {
       Buffer.from(this.#current.get(key) ?? []),
     ];
     return {
-      open: alive,
+      open: async () => {
+        await alive();
+        return [];
+      },
+      startOver: async (reason) => {
+        await alive();
+        this.#current.clear();
+        return [{ file: 'log', problem: reason }];
+      },
+      async *salvage() {
+        await alive();
+        yield* []; // nothing is ever set aside
+      },
+      release: alive,
       close: alive,
       get: async (key) => {
         await alive();
@@ -58,6 +71,15 @@ export class MemoryDisk {
     }
   }
 
+  /** What is on the disk now, to come back to: LevelDB does so when its newest file is lost. */
+  snapshot(): () => void {
+    const synced = new Map(this.#current);
+    return () => {
+      this.#synced = new Map(synced);
+      this.#current = new Map(synced);
+    };
+  }
+
   powerCut(): void {
     this.#life++;
     this.#current = new Map(this.#synced);
@@ -83,6 +105,23 @@ export type WriteFault =
 
 export function systemError(code: 'ENOSPC' | 'EIO'): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: of a test`), { code });
+}
+
+/** `inner` with some of its calls taken over. */
+export function interposed(inner: Storage, own: Partial<Storage>): Storage {
+  return {
+    open: () => inner.open(),
+    startOver: (reason) => inner.startOver(reason),
+    salvage: (range) => inner.salvage(range),
+    release: () => inner.release(),
+    close: () => inner.close(),
+    get: (key) => inner.get(key),
+    last: (range) => inner.last(range),
+    entries: (range) => inner.entries(range),
+    write: (operations, options) => inner.write(operations, options),
+    compact: (range) => inner.compact(range),
+    ...own,
+  };
 }
 
 /** A real storage with faults on the way to it, and counters of what passes. */
@@ -116,13 +155,25 @@ export class FaultStorage implements Storage {
     this.#refusedOpens = times;
   }
 
-  async open(): Promise<void> {
+  async open(): Promise<readonly Finding[]> {
     this.opens++;
     if (this.#refusedOpens > 0) {
       this.#refusedOpens--;
       throw systemError('EIO');
     }
-    await this.#inner.open();
+    return await this.#inner.open();
+  }
+
+  async startOver(reason: string): Promise<readonly Finding[]> {
+    return await this.#inner.startOver(reason);
+  }
+
+  salvage(range: KeyRange): AsyncIterable<Entry> {
+    return this.#inner.salvage(range);
+  }
+
+  async release(): Promise<void> {
+    await this.#inner.release();
   }
 
   async close(): Promise<void> {

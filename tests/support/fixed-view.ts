@@ -1,9 +1,15 @@
 import type { HubView } from '../../hub/api/view.ts';
-import type { LatestValue, Status, StreamReadings } from '../../hub/core/status.ts';
+import type { LatestValue, ReplayJob, Status, StreamReadings } from '../../hub/core/status.ts';
 
 export const STATUS: Status = {
   hub: { id: 'gateway-01', version: '0.1.0', startedMs: 1, ready: true, problems: [] },
-  inputs: { eventsPerSecond: 0, mqttClients: 0, mqttListeners: [], bridges: [] },
+  inputs: {
+    eventsPerSecond: 0,
+    mqttClients: 0,
+    mqttClientsWaiting: 0,
+    mqttListeners: [],
+    bridges: [],
+  },
   log: {
     id: 'abc',
     events: 0,
@@ -13,15 +19,21 @@ export const STATUS: Status = {
     secondsUntilFull: null,
     durability: 'fsync',
     lossWindowMs: 0,
-    whenFull: 'block',
+    whenFull: { alarm: 'block', normal: 'block', bulk: 'block' },
+    fullReason: null,
+    received: [],
+    lost: [],
     full: false,
     acceptedEvents: 0,
     lostEvents: 0,
     writtenBytes: 0,
+    writtenBytesMeasured: true,
+    writtenBytesPerPayloadByte: null,
+    commitsPerSecond: 0,
     lanes: [],
   },
   sinks: [],
-  clock: { synced: true },
+  clock: { synced: true, state: 'synced', offsetMs: 0, waiting: false },
   disk: { freeBytes: 1, totalBytes: 2 },
 };
 
@@ -34,6 +46,28 @@ export function latestOf(device: string, value: number): LatestValue {
     timeQuality: 'synced',
     receivedMs: 2,
     tags: {},
+  };
+}
+
+export function replayJobOf(id: number, more: Partial<ReplayJob> = {}): ReplayJob {
+  return {
+    id,
+    sink: 'cloud',
+    state: 'queued',
+    fromMs: 0,
+    toMs: 1,
+    requestedMs: 2,
+    endedMs: null,
+    totalEvents: 100,
+    doneEvents: 0,
+    replayedEvents: 0,
+    refusedEvents: 0,
+    missingEvents: 0,
+    thinnedEvents: 0,
+    filteredEvents: 0,
+    eventsPerSecond: 0,
+    etaSeconds: null,
+    ...more,
   };
 }
 
@@ -63,12 +97,40 @@ export class FixedView implements HubView {
     this.asked = query;
     await this.answerHistory(signal);
     const { device, metric, fromMs, toMs } = query;
-    return { device, metric, fromMs, toMs, points: [], truncated: false };
+    return {
+      device,
+      metric,
+      fromMs,
+      toMs,
+      points: [],
+      sampled: false,
+      readEvents: 0,
+      totalEvents: 0,
+    };
   };
 
   events: HubView['events'] = async (query) => {
     this.asked = query;
     return ['{"id":"1"}', '{"id":"2"}'];
+  };
+
+  /** Replays of the only sink, `cloud`. */
+  readonly jobs: ReplayJob[] = [];
+  hasRoomForReplays = true;
+
+  readonly replays: HubView['replays'] = {
+    request: async (sink, range) => {
+      this.asked = { sink, ...range };
+      if (!this.hasRoomForReplays) return undefined;
+      const job = replayJobOf(this.jobs.length + 1, range);
+      this.jobs.push(job);
+      return job;
+    },
+    list: (sink) => (sink === 'cloud' ? this.jobs : undefined),
+    cancel: async (_sink, id) => {
+      const job = this.jobs[id - 1];
+      return job && { ...job, state: 'cancelled' };
+    },
   };
 
   metricsText: HubView['metricsText'] = async () => 'holdfast_log_events 1\n';

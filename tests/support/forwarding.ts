@@ -3,13 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { type Clock, systemClock } from '../../hub/core/clock.ts';
+import { systemClock } from '../../hub/clock/system-clock.ts';
+import type { Clock } from '../../hub/core/clock.ts';
 import { LANES, type Lane } from '../../hub/core/event.ts';
+import { sumOfLost } from '../../hub/core/lost-counts.ts';
+import { ClockWait } from '../../hub/forward/clock-gate.ts';
 import { Forwarder, type ForwarderOptions } from '../../hub/forward/forwarder.ts';
 import { Recovery } from '../../hub/forward/recovery.ts';
-import { type DurableLog, openLog } from '../../hub/log/durable-log.ts';
-import { levelStorage } from '../../hub/log/level-storage.ts';
-import type { Storage } from '../../hub/log/storage.ts';
+import type { DurableLog } from '../../hub/log/durable-log.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
+import { openLog } from '../../hub/log/open-log.ts';
+import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
+import type { Storage } from '../../hub/log/storage/storage.ts';
+import { memoryMark } from './memory-mark.ts';
 import { MemorySink } from './memory-sink.ts';
 
 export const SINK_ID = 'cloud';
@@ -24,19 +30,26 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
 /** The real log in `folder`, with one sink's cursors. */
 export function openTestLog(
   folder: string,
-  options: { clock?: Clock; storage?: (storage: Storage) => Storage } = {},
+  options: {
+    clock?: Clock;
+    storage?: (storage: Storage) => Storage;
+    bytesMax?: number;
+    sinks?: readonly string[];
+  } = {},
 ): Promise<DurableLog> {
   const storage = levelStorage(join(folder, 'log'));
   return openLog({
     storage: options.storage ? options.storage(storage) : storage,
+    mark: memoryMark(),
+    reserve: NO_RESERVE,
     clock: options.clock ?? systemClock(),
     durability: { kind: 'fsync' },
     profile: 'latency',
-    bytesMax: 1024 ** 3,
+    bytesMax: options.bytesMax ?? 1024 ** 3,
     freeBytesMin: 0,
     whenFull: 'block',
     ageMaxMs: 3_600_000,
-    sinks: [{ id: SINK_ID, start: 'oldest' }],
+    sinks: (options.sinks ?? [SINK_ID]).map((id) => ({ id, start: 'oldest' })),
     freeBytes: async () => Number.POSITIVE_INFINITY,
   });
 }
@@ -72,16 +85,18 @@ export const many = (count: number, topic = 'a'): string[] => Array<string>(coun
 export const offsets = (from: number, to: number, lane: Lane = 'normal'): string[] =>
   Array.from({ length: to - from }, (_, index) => `${lane}/${from + index}`);
 
-export type Tuning = Partial<Omit<ForwarderOptions, 'id' | 'log'>>;
+export type Tuning = Partial<Omit<ForwarderOptions, 'log'>>;
 
 /** A forwarder that loses no time, for a sink that a test scripts. Not started. */
 export function forwarderOf(log: DurableLog, sink: MemorySink, tuning: Tuning = {}): Forwarder {
+  const clock = tuning.clock ?? systemClock();
   return new Forwarder({
     id: SINK_ID,
     type: 'memory',
     sink,
     log,
-    clock: systemClock(),
+    clock,
+    clockWait: new ClockWait(log, clock, 0),
     random: () => 0.5,
     topics: ['#'],
     batch: { eventsMax: 100, bytesMax: 1024 ** 2, lingerMs: 0 },
@@ -104,13 +119,11 @@ export async function forwarding(t: TestContext, log: DurableLog, tuning: Tuning
   return { sink, forwarder };
 }
 
-/** The cursor's invariant: nothing leaves without being in one of the four. */
+/** The cursor's invariant: nothing leaves without being in one of the five. */
 export function cursorBalance(log: DurableLog): number[] {
   return LANES.map((lane) => {
-    const { offset, start, delivered, filtered, deadLettered, lost } = log.cursors.get(
-      SINK_ID,
-      lane,
-    );
-    return offset - start - delivered - filtered - deadLettered - lost;
+    const cursor = log.cursors.get(SINK_ID, lane);
+    const { offset, start, delivered, filtered, deadLettered, thinned, lost } = cursor;
+    return offset - start - delivered - filtered - deadLettered - thinned - sumOfLost(lost);
   });
 }

@@ -13,6 +13,21 @@ interface Book {
   last: number;
 }
 
+interface FarEvent {
+  readonly id: string;
+  readonly topic: string;
+  readonly n: number;
+  readonly replay: boolean;
+}
+
+interface WireEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly data: { readonly n: number };
+  readonly replay?: unknown;
+}
+
 const RETRY_AFTER_S = 1;
 const SLOW_MS = 200;
 
@@ -27,6 +42,10 @@ export class HttpFarSide {
   /** Events that came after a later one of their topic. */
   disorder = 0;
   /** When requests came, and in which mode. */
+  /** Ids of events that were marked as a replay: they are in no book. */
+  readonly replayedIds = new Set<string>();
+  /** Ids of all others. */
+  readonly liveIds = new Set<string>();
   readonly log: { readonly mode: Mode; readonly atMs: number }[] = [];
   readonly #books = new Map<string, Book>();
   readonly #server = createServer((request, response) => void this.#handle(request, response));
@@ -80,13 +99,15 @@ export class HttpFarSide {
     else if (events.some(({ n }) => this.poison.has(n))) response.writeHead(400).end('bad value');
     else {
       if (mode === 'slow') await delay(SLOW_MS);
-      for (const { topic, n } of events) this.#note(topic, n);
+      for (const event of events) this.#note(event);
       if (mode === 'lose-ack') request.socket.destroy();
       else response.writeHead(204).end();
     }
   }
 
-  #note(topic: string, n: number): void {
+  #note({ id, topic, n, replay }: FarEvent): void {
+    (replay ? this.replayedIds : this.liveIds).add(id);
+    if (replay) return;
     const book = this.#books.get(topic) ?? { seen: new Set(), last: -1 };
     this.#books.set(topic, book);
     this.events++;
@@ -100,12 +121,17 @@ export class HttpFarSide {
   }
 }
 
-function parse(body: Buffer, encoding: string | undefined): { topic: string; n: number }[] {
+function parse(body: Buffer, encoding: string | undefined): FarEvent[] {
   const text = (encoding === 'gzip' ? gunzipSync(body) : body).toString();
-  const batch: { type: string; subject: string; data: { n: number } }[] = JSON.parse(text);
+  const batch: WireEvent[] = JSON.parse(text);
   return batch
     .filter(({ type }) => type === 'dev.holdfast.message.v1')
-    .map(({ subject, data }) => ({ topic: subject, n: data.n }));
+    .map(({ id, subject, data, replay }) => ({
+      id,
+      topic: subject,
+      n: data.n,
+      replay: replay === true,
+    }));
 }
 
 /** A far side that listens until the test ends. */

@@ -1,9 +1,14 @@
-import { systemClock } from '../../hub/core/clock.ts';
+import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { HubError } from '../../hub/core/errors.ts';
 import type { HubEvent, Lane, Message } from '../../hub/core/event.ts';
-import { type DurableLog, type LogOptions, openLog } from '../../hub/log/durable-log.ts';
+import { endOf } from '../../hub/core/span.ts';
+import type { DurableLog } from '../../hub/log/durable-log.ts';
 import type { EventLog } from '../../hub/log/log.ts';
-import type { Storage } from '../../hub/log/storage.ts';
+import type { LogOptions } from '../../hub/log/log-options.ts';
+import { openLog } from '../../hub/log/open-log.ts';
+import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
+import type { Storage } from '../../hub/log/storage/storage.ts';
+import { memoryMark } from './memory-mark.ts';
 
 const ROOMY = 1024 ** 3;
 
@@ -14,6 +19,8 @@ export async function openTestLog(
 ): Promise<DurableLog> {
   return await openLog({
     storage,
+    mark: memoryMark(),
+    reserve: NO_RESERVE,
     clock: systemClock(),
     durability: { kind: 'fsync' },
     profile: 'latency',
@@ -54,7 +61,7 @@ export async function appendBlocks(
 
 /** Everything readable from `from` on, read in pieces of about `bytesMax`. */
 export async function readAll(
-  log: EventLog,
+  log: Pick<EventLog, 'read'>,
   lane: Lane = 'normal',
   from = 0,
   bytesMax = 64 * 1024,
@@ -68,7 +75,7 @@ export async function readAll(
         const event = block.eventAt(index);
         if (event.offset >= from) events.push(event);
       }
-      next = block.firstOffset + block.count;
+      next = endOf(block);
     }
   }
 }

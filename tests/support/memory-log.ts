@@ -25,6 +25,7 @@ interface MemoryLane {
  */
 export class MemoryLog implements EventLog {
   readonly id = 'memlog';
+  corrections = 0;
   /** Stamped on what is appended next, in ms since 1970. */
   nowMs = Date.now();
   /** Blocks handed to readers, to see what a reader costs. */
@@ -104,7 +105,15 @@ export class MemoryLog implements EventLog {
   status(): LogStatus {
     const lanes = LANES.map((lane) => {
       const { head, tail, blocks } = this.#lane(lane);
-      return { lane, head, tail, bytes: blocks.reduce((sum, block) => sum + block.storedBytes, 0) };
+      const bytes = blocks.reduce((sum, block) => sum + block.storedBytes, 0);
+      return {
+        lane,
+        head,
+        tail,
+        bytes,
+        refused: 0,
+        thinned: { events: 0, aggregates: 0, intervalMs: 0 },
+      };
     });
     const bytes = lanes.reduce((sum, lane) => sum + lane.bytes, 0);
     return {
@@ -116,11 +125,17 @@ export class MemoryLog implements EventLog {
       secondsUntilFull: null,
       durability: 'fsync',
       lossWindowMs: 0,
-      whenFull: 'block',
+      whenFull: { alarm: 'block', normal: 'block', bulk: 'block' },
+      fullReason: null,
+      received: [],
+      lost: [],
       full: false,
       acceptedEvents: lanes.reduce((sum, lane) => sum + lane.tail, 0),
       lostEvents: 0,
       writtenBytes: bytes,
+      writtenBytesMeasured: false,
+      writtenBytesPerPayloadByte: 1,
+      commitsPerSecond: 0,
       lanes,
     };
   }
@@ -154,6 +169,7 @@ export class MemoryLog implements EventLog {
         payload: message.payload,
         source: message.source,
         receivedMs,
+        timeQuality: 'synced',
         monotonicMs: receivedMs,
         bootId: 'memory',
       }),
@@ -165,10 +181,13 @@ export class MemoryLog implements EventLog {
       lane,
       firstOffset,
       count: events.length,
+      span: events.length,
       topics,
       firstReceivedMs: events[0]?.receivedMs ?? 0,
       lastReceivedMs: events.at(-1)?.receivedMs ?? 0,
       storedBytes: events.reduce((sum, event) => sum + event.payload.length + 20, 0),
+      indexFrom: (offset) => Math.max(0, offset - firstOffset),
+      offsetAt: (index) => firstOffset + index,
       topicIndexAt: (index) => at(topicIndices, index),
       eventAt: (index) => at(events, index),
     });

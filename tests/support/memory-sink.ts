@@ -2,12 +2,14 @@ import type { Batch } from '../../hub/core/event.ts';
 import { type Connection, DELIVERED, type Delivery, type Sink } from '../../hub/core/sink.ts';
 
 /** What the far side does with one batch: an answer, or an error to throw. */
-export type Answer = Delivery | Error | Promise<Delivery>;
+export type Answer = Delivery | Error | Promise<Delivery | Error>;
 
 /** A sink whose far side is an array, and which does what a test tells it. */
 export class MemorySink implements Sink<Batch> {
   /** `lane/offset` of what the far side has, in order of arrival. */
   readonly taken: string[] = [];
+  /** The same for what was marked as a replay, with the number of it: `1:normal/0`. */
+  readonly replayed: string[] = [];
   /** Offsets of each batch that was sent, taken or not. */
   readonly batches: (readonly number[])[] = [];
   connects = 0;
@@ -35,7 +37,9 @@ export class MemorySink implements Sink<Batch> {
     if (answer instanceof Error) throw answer;
     const left = new Set([...answer.retry, ...answer.rejected.map(({ index }) => index)]);
     batch.events.forEach(({ lane, offset }, index) => {
-      if (!left.has(index)) this.taken.push(`${lane}/${offset}`);
+      if (left.has(index)) return;
+      if (batch.replay === undefined) this.taken.push(`${lane}/${offset}`);
+      else this.replayed.push(`${batch.replay}:${lane}/${offset}`);
     });
     return answer;
   }

@@ -6,12 +6,13 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** A GET with headers that `fetch` does not let one set, such as Host. */
+/** A request with headers that `fetch` does not let one set, such as Host. */
 export function rawGet(
   port: number,
   path: string,
   headers: Readonly<Record<string, string>> = {},
   method = 'GET',
+  body?: string,
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const asked = request({ host: '127.0.0.1', port, path, headers, method, agent: false });
@@ -25,6 +26,6 @@ export function rawGet(
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
       });
     });
-    asked.end();
+    asked.end(body);
   });
 }
