@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { LANES } from '../core/event.ts';
 import { FORMAT_VERSION } from './block/block-format.ts';
-import type { Blocks } from './read/blocks.ts';
 import { metaKey, offsetOfKey } from './keys.ts';
 import { headerOf } from './lane-state.ts';
+import type { Blocks } from './read/blocks.ts';
 import { openRecord, sealRecord } from './record.ts';
 import type { Finding, KeyRange, Storage } from './storage/storage.ts';
 

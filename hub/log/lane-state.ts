@@ -3,9 +3,9 @@ import { HubError } from '../core/errors.ts';
 import type { Lane } from '../core/event.ts';
 import { endOf } from '../core/span.ts';
 import { type BlockHeader, EVENTS_MAX, readHeader } from './block/block-format.ts';
-import type { Blocks } from './read/blocks.ts';
 import { metaKey, offsetOfKey } from './keys.ts';
 import type { MarkedLane } from './mark.ts';
+import type { Blocks } from './read/blocks.ts';
 import { openRecord, sealRecord } from './record.ts';
 import type { Storage, WriteOperation } from './storage/storage.ts';
 

@@ -1,21 +1,21 @@
 import type { Clock } from '../core/clock.ts';
 import type { Lane } from '../core/event.ts';
 import type { WhenFull } from '../core/status.ts';
-import type { Blocks } from './read/blocks.ts';
-import type { Boots, ClockChange } from './time/boots.ts';
-import type { Cursors } from './cursors.ts';
-import type { DamagedRange } from './damage/damage.ts';
 import type { CommitProfile } from './commit/gathering.ts';
 import type { Durability } from './commit/group-commit.ts';
+import type { Cursors } from './cursors.ts';
+import type { DamagedRange } from './damage/damage.ts';
 import type { LaneState } from './lane-state.ts';
 import type { Losses } from './ledger/losses.ts';
-import type { HighWaterMark } from './mark.ts';
 import type { Received } from './ledger/received.ts';
+import type { HighWaterMark } from './mark.ts';
+import type { Blocks } from './read/blocks.ts';
 import type { ReplayRecords } from './replay-records.ts';
 import type { Reserve } from './room/reserve.ts';
 import type { WhenFullByLane } from './room/room.ts';
-import type { Finding, Storage } from './storage/storage.ts';
 import type { Aggregate } from './room/thinner.ts';
+import type { Finding, Storage } from './storage/storage.ts';
+import type { Boots, ClockChange } from './time/boots.ts';
 
 export interface LogOptions {
   readonly storage: Storage;

@@ -1,12 +1,12 @@
 import type { LogStatus } from '../core/status.ts';
-import type { Boots } from './time/boots.ts';
 import type { GroupCommit } from './commit/group-commit.ts';
 import type { LaneState } from './lane-state.ts';
-import type { LogOptions } from './log-options.ts';
 import type { Losses } from './ledger/losses.ts';
 import type { Received } from './ledger/received.ts';
+import type { LogOptions } from './log-options.ts';
 import { type Room, whenFullByLane } from './room/room.ts';
 import type { Thinner } from './room/thinner.ts';
+import type { Boots } from './time/boots.ts';
 
 export interface LogStatusSources {
   readonly id: string;

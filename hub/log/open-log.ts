@@ -8,21 +8,21 @@
  *   any cursor know: offsets are never given twice, also when the newest part is gone.
  */
 import { LANES, type Lane } from '../core/event.ts';
-import { Blocks } from './read/blocks.ts';
-import { loadBoots } from './time/boots.ts';
+import { isOutOfSpace } from './commit/out-of-space.ts';
 import { Cursors, cursorAt } from './cursors.ts';
+import { salvage } from './damage/salvage.ts';
 import { DurableLog } from './durable-log.ts';
 import { loadIdentity } from './identity.ts';
 import { LaneState } from './lane-state.ts';
-import type { LoadedLog, LogOptions } from './log-options.ts';
 import { Losses } from './ledger/losses.ts';
-import type { MarkFacts } from './mark.ts';
-import { isOutOfSpace } from './commit/out-of-space.ts';
 import { Received } from './ledger/received.ts';
+import type { LoadedLog, LogOptions } from './log-options.ts';
+import type { MarkFacts } from './mark.ts';
+import { Blocks } from './read/blocks.ts';
 import { ReplayRecords } from './replay-records.ts';
 import { whenFullByLane } from './room/room.ts';
-import { salvage } from './damage/salvage.ts';
 import type { Finding, WriteOperation } from './storage/storage.ts';
+import { loadBoots } from './time/boots.ts';
 
 /**
  * Opens the log in `options.storage`, creating it when it is new. What is damaged in it is set

@@ -5,8 +5,8 @@
 import { join } from 'node:path';
 import { LANES, type Lane } from '../../hub/core/event.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
-import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { markFile } from '../../hub/log/mark.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { DAMAGE_SINKS, payloadOf } from '../support/damage-oracle.ts';
 import { appended, message, openTestLog, readAll } from '../support/log-fixture.ts';
 

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HubError } from '../../hub/core/errors.ts';
 import { blockRange, LOST_RANGE, metaKey } from '../../hub/log/keys.ts';
-import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { openRecord, sealRecord } from '../../hub/log/record.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Finding } from '../../hub/log/storage/storage.ts';
 import { FaultStorage, MemoryDisk, systemError } from '../support/fault-storage.ts';
 import {

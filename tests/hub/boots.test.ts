@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Clock, ClockState, ClockSync } from '../../hub/core/clock.ts';
+import { BOOT_RANGE, bootKey } from '../../hub/log/keys.ts';
 import type { BlockStamps } from '../../hub/log/time/boot-table.ts';
 import { type Boots, loadBoots } from '../../hub/log/time/boots.ts';
-import { BOOT_RANGE, bootKey } from '../../hub/log/keys.ts';
 import { MemoryDisk } from '../support/fault-storage.ts';
 
 const SECOND_MS = 1_000;

@@ -8,7 +8,12 @@ import {
   type Lane,
   type Message,
 } from '../../hub/core/event.ts';
-import { BlockBuilder, SOURCES_MAX, StoredBlock, TOPICS_MAX } from '../../hub/log/block/block-body.ts';
+import {
+  BlockBuilder,
+  SOURCES_MAX,
+  StoredBlock,
+  TOPICS_MAX,
+} from '../../hub/log/block/block-body.ts';
 import { HEADER_BYTES, readBody, readHeader, sealBlock } from '../../hub/log/block/block-format.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { addLogCommand } from '../../hub/cli/log-command.ts';
 import type { Lane } from '../../hub/core/event.ts';
-import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { markFile } from '../../hub/log/mark.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { appended, openTestLog, settleTo } from '../support/log-fixture.ts';
 

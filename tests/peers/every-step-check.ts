@@ -9,8 +9,8 @@
  */
 import { LANES, type Lane } from '../../hub/core/event.ts';
 import { sumOfLost } from '../../hub/core/lost-counts.ts';
-import type { LogObserver } from '../../hub/log/log-options.ts';
 import { LOSS_TOPIC } from '../../hub/log/ledger/losses.ts';
+import type { LogObserver } from '../../hub/log/log-options.ts';
 import { numberedMessage, numberOf } from '../power-cut/event-payload.ts';
 import { type DataFolder, openDataFolder, SINK } from '../power-cut/open-data-folder.ts';
 import { appended, readAll } from '../support/log-fixture.ts';

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
-import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { LogOptions } from '../../hub/log/log-options.ts';
 import { markFile } from '../../hub/log/mark.ts';
 import { reserveFile } from '../../hub/log/room/reserve.ts';
+import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
 import { openTestLog } from '../support/log-fixture.ts';
 

@@ -1,4 +1,10 @@
-import type { Entry, Finding, KeyRange, Storage, WriteOperation } from '../../hub/log/storage/storage.ts';
+import type {
+  Entry,
+  Finding,
+  KeyRange,
+  Storage,
+  WriteOperation,
+} from '../../hub/log/storage/storage.ts';
 
 /**
  * A disk in memory that can lose power: what was not synced is gone, and whoever still holds the

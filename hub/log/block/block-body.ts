@@ -13,8 +13,8 @@
 import assert from 'node:assert';
 import type { Clock } from '../../core/clock.ts';
 import { type ArrivalQuality, EVENT_KINDS, type HubEvent, type Message } from '../../core/event.ts';
-import { type BlockHeader, EVENTS_MAX } from './block-format.ts';
 import type { Block } from '../log.ts';
+import { type BlockHeader, EVENTS_MAX } from './block-format.ts';
 
 /** Where a varint of 32 bits ends at the latest, and the two fixed bytes of a record. */
 const VARINT_BYTES_MAX = 5;

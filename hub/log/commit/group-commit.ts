@@ -20,10 +20,10 @@ import { LANES, type Lane, type Message } from '../../core/event.ts';
 import { RateMeter } from '../../core/rate.ts';
 import { BlockBuilder } from '../block/block-body.ts';
 import { type BlockHeader, readHeader, sealBlock } from '../block/block-format.ts';
-import { type CommitProfile, type Gathered, Gathering } from './gathering.ts';
 import { blockKey, metaKey } from '../keys.ts';
 import type { LaneState } from '../lane-state.ts';
 import type { WriteOperation } from '../storage/storage.ts';
+import { type CommitProfile, type Gathered, Gathering } from './gathering.ts';
 import type { Writer } from './writer.ts';
 
 export type Done = (error?: HubError) => void;

@@ -13,8 +13,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeError, HubError } from '../../core/errors.ts';
-import { isOutOfSpace } from './out-of-space.ts';
 import type { Finding, Storage, WriteOperation } from '../storage/storage.ts';
+import { isOutOfSpace } from './out-of-space.ts';
 
 /** Between two tries to open the storage again when the first one did not help. */
 const REOPEN_DELAY_MS = 500;

@@ -1,12 +1,12 @@
-import type { Blocks } from '../read/blocks.ts';
-import type { Damage } from './damage.ts';
+import type { Writer } from '../commit/writer.ts';
 import type { LaneState } from '../lane-state.ts';
-import { removeLeftovers } from './leftovers.ts';
+import type { Blocks } from '../read/blocks.ts';
 import type { LogReader } from '../read/reader.ts';
+import type { Storage, WriteOperation } from '../storage/storage.ts';
+import type { Damage } from './damage.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { salvage } from './salvage.ts';
 import { scrub } from './scrub.ts';
-import type { Storage, WriteOperation } from '../storage/storage.ts';
-import type { Writer } from '../commit/writer.ts';
 
 export interface CheckupOptions {
   readonly storage: Storage;

@@ -9,11 +9,11 @@
  * - nothing is deleted that was not copied, but for blocks beyond the bound below.
  */
 import type { Lane } from '../../core/event.ts';
-import type { Blocks } from '../read/blocks.ts';
+import type { Writer } from '../commit/writer.ts';
 import { blockKey, LOST_RANGE, laneOfLostKey, lostKey, offsetOfKey } from '../keys.ts';
 import type { Losses, LostRange } from '../ledger/losses.ts';
+import type { Blocks } from '../read/blocks.ts';
 import type { Storage, WriteOperation } from '../storage/storage.ts';
-import type { Writer } from '../commit/writer.ts';
 
 /**
  * Bytes of damaged blocks are kept for somebody who wants to look, but not without end: of later

@@ -1,5 +1,5 @@
-import type { Blocks } from '../read/blocks.ts';
 import type { LaneState } from '../lane-state.ts';
+import type { Blocks } from '../read/blocks.ts';
 import type { WriteOperation } from '../storage/storage.ts';
 
 /** Deletions in one write: a bounded piece of memory. */

@@ -1,8 +1,8 @@
 import type { Lane } from '../../core/event.ts';
 import { endOf } from '../../core/span.ts';
-import type { Blocks } from '../read/blocks.ts';
 import { blockKey, blockRange, offsetOfKey } from '../keys.ts';
 import { headerOf, type LaneState } from '../lane-state.ts';
+import type { Blocks } from '../read/blocks.ts';
 import type { Storage, WriteOperation } from '../storage/storage.ts';
 
 /** Put back in one write: as much as a group commit has at most. */

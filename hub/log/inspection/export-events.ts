@@ -12,11 +12,11 @@ import { type HubEvent, LANES, type Lane } from '../../core/event.ts';
 import { topicMatcher } from '../../core/topic.ts';
 import { StoredBlock } from '../block/block-body.ts';
 import { type BlockHeader, readBody, readHeader } from '../block/block-format.ts';
-import { BootTable, readBoots } from '../time/boot-table.ts';
 import { readLost } from '../damage/damage.ts';
 import { LOST_RANGE, laneOfLostKey, offsetOfKey } from '../keys.ts';
 import { errorCode } from '../storage/leveldb/files.ts';
 import { parseName } from '../storage/leveldb/names.ts';
+import { BootTable, readBoots } from '../time/boot-table.ts';
 import { foundIn, loadId } from './offline-log.ts';
 import { type OfflineStore, openOffline } from './offline-store.ts';
 

@@ -5,9 +5,9 @@ import { LANES, type Lane } from '../../core/event.ts';
 import { type BlockHeader, readHeader } from '../block/block-format.ts';
 import { readLost } from '../damage/damage.ts';
 import { blockRange, LOST_RANGE, laneOfLostKey, metaKey, offsetOfKey } from '../keys.ts';
-import { readWhole } from '../storage/leveldb/files.ts';
 import { readMark } from '../mark.ts';
 import { openRecord } from '../record.ts';
+import { readWhole } from '../storage/leveldb/files.ts';
 import type { OfflineStore } from './offline-store.ts';
 
 /** Positions of a lane: what its record and the high-water mark say. */

@@ -2,11 +2,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LANES, type Lane } from '../../core/event.ts';
-import { BootTable, readBoots } from '../time/boot-table.ts';
 import type { CursorState } from '../cursors.ts';
 import { metaKey } from '../keys.ts';
-import { errorCode } from '../storage/leveldb/files.ts';
 import { openRecord } from '../record.ts';
+import { errorCode } from '../storage/leveldb/files.ts';
+import { BootTable, readBoots } from '../time/boot-table.ts';
 import { foundIn, loadId, loadPositions, type Positions } from './offline-log.ts';
 import { type OfflineStore, openOffline } from './offline-store.ts';
 

@@ -6,13 +6,18 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LANES, type Lane } from '../../core/event.ts';
-import { readWhole } from '../storage/leveldb/files.ts';
-import { readFramed } from '../storage/leveldb/framing.ts';
-import { contradiction, readCurrent, readManifest, type StoreFiles } from '../storage/leveldb/inspect.ts';
-import { manifestName } from '../storage/leveldb/names.ts';
-import { openTable } from '../storage/leveldb/table-reader.ts';
 import { readMark } from '../mark.ts';
 import { openRecord } from '../record.ts';
+import { readWhole } from '../storage/leveldb/files.ts';
+import { readFramed } from '../storage/leveldb/framing.ts';
+import {
+  contradiction,
+  readCurrent,
+  readManifest,
+  type StoreFiles,
+} from '../storage/leveldb/inspect.ts';
+import { manifestName } from '../storage/leveldb/names.ts';
+import { openTable } from '../storage/leveldb/table-reader.ts';
 import { foundIn, knownLosses, loadId, loadPositions, type Range } from './offline-log.ts';
 import { type OfflineStore, openOffline } from './offline-store.ts';
 

@@ -3,13 +3,13 @@ import type { Lane } from '../../core/event.ts';
 import { endOf } from '../../core/span.ts';
 import { StoredBlock } from '../block/block-body.ts';
 import { type BlockHeader, readBody, readHeader } from '../block/block-format.ts';
-import type { Blocks } from './blocks.ts';
-import type { Boots } from '../time/boots.ts';
 import type { DamagedRange } from '../damage/damage.ts';
 import { offsetOfKey } from '../keys.ts';
 import { headerOf, type LaneState } from '../lane-state.ts';
-import type { RecentBlocks } from './recent-blocks.ts';
 import type { Entry } from '../storage/storage.ts';
+import type { Boots } from '../time/boots.ts';
+import type { Blocks } from './blocks.ts';
+import type { RecentBlocks } from './recent-blocks.ts';
 
 export interface ReaderOptions {
   readonly blocks: Blocks;

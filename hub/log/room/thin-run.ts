@@ -2,9 +2,9 @@ import type { Lane } from '../../core/event.ts';
 import { endOf } from '../../core/span.ts';
 import { type EventTimes, StoredBlock } from '../block/block-body.ts';
 import { type BlockHeader, readBody } from '../block/block-format.ts';
-import type { Blocks } from '../read/blocks.ts';
 import { offsetOfKey } from '../keys.ts';
 import { headerOf, type LaneState } from '../lane-state.ts';
+import type { Blocks } from '../read/blocks.ts';
 
 /**
  * A run is decoded and held as objects while it is aggregated: about 10 MB at the most with its

@@ -19,14 +19,14 @@ import { mapInSlices } from '../../core/slices.ts';
 import type { LaneThinning } from '../../core/status.ts';
 import { BlockBuilder, type EventTimes } from '../block/block-body.ts';
 import { type BlockHeader, readHeader, sealBlock } from '../block/block-format.ts';
-import type { Blocks } from '../read/blocks.ts';
+import type { Writer } from '../commit/writer.ts';
 import { blockKey, metaKey } from '../keys.ts';
 import type { LaneState } from '../lane-state.ts';
+import type { Blocks } from '../read/blocks.ts';
 import { openRecord, sealRecord } from '../record.ts';
 import type { Storage, WriteOperation } from '../storage/storage.ts';
 import { INTERVAL_MAX_MS, INTERVAL_MIN_MS, Timeline } from './thin-interval.ts';
 import { bytesOf, lastMonotonicMs, type Run, RunFinder } from './thin-run.ts';
-import type { Writer } from '../commit/writer.ts';
 
 /** The newest part stays as it is: it is what people look at, and what sinks read first. */
 const NEWEST_SHARE = 0.05;

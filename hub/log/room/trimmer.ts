@@ -1,16 +1,16 @@
 import { LANES, type Lane, type LossReason } from '../../core/event.ts';
 import { endOf } from '../../core/span.ts';
 import type { BlockHeader } from '../block/block-format.ts';
-import type { Blocks } from '../read/blocks.ts';
-import type { Boots } from '../time/boots.ts';
+import type { Writer } from '../commit/writer.ts';
 import type { Cursors } from '../cursors.ts';
 import type { DamagedRange } from '../damage/damage.ts';
 import { blockKey, blockRange, offsetOfKey } from '../keys.ts';
 import { headerOf, type LaneState, savedBytesOf } from '../lane-state.ts';
 import type { LostRange } from '../ledger/losses.ts';
+import type { Blocks } from '../read/blocks.ts';
 import type { ReplayRecords } from '../replay-records.ts';
 import type { Storage, WriteOperation } from '../storage/storage.ts';
-import type { Writer } from '../commit/writer.ts';
+import type { Boots } from '../time/boots.ts';
 
 /** Blocks deleted in one write: bounds the memory and the time of a pass. */
 const BLOCKS_PER_WRITE = 256;

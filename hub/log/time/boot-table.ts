@@ -5,10 +5,10 @@
 import { HubError } from '../../core/errors.ts';
 import type { ArrivalQuality, HubEvent } from '../../core/event.ts';
 import type { BlockHeader } from '../block/block-format.ts';
-import { type BootRecord, type BootTimes, type ClockPoint, resolveBoots } from './boot-times.ts';
 import { BOOT_RANGE, bootIdOfKey, bootKey } from '../keys.ts';
 import { openRecord, sealRecord } from '../record.ts';
 import type { Storage, WriteOperation } from '../storage/storage.ts';
+import { type BootRecord, type BootTimes, type ClockPoint, resolveBoots } from './boot-times.ts';
 
 /** What an event's time is, and how far it can be trusted. */
 export interface EventTime {

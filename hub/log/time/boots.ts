@@ -13,6 +13,8 @@
  */
 import type { Clock, ClockState } from '../../core/clock.ts';
 import type { HubEvent } from '../../core/event.ts';
+import { bootKey } from '../keys.ts';
+import type { Storage, WriteOperation } from '../storage/storage.ts';
 import {
   type Arrival,
   type BlockStamps,
@@ -23,8 +25,6 @@ import {
   readBoots,
 } from './boot-table.ts';
 import { type ClockPoint, RELEASED_MS } from './boot-times.ts';
-import { bootKey } from '../keys.ts';
-import type { Storage, WriteOperation } from '../storage/storage.ts';
 
 /** More than this between two looks is a step: a second of slewing moves a clock by 0.5 ms. */
 const STEP_MS = 500;
