@@ -11,7 +11,7 @@
  * - opening does not walk the log (see open-log.ts), and does not fail because something in it is
  *   damaged: that is set aside, counted, reported.
  */
-import { describeError } from '../core/errors.ts';
+import { describeError, HubError } from '../core/errors.ts';
 import { LANES, type Lane, type Message } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { LogStatus } from '../core/status.ts';
@@ -407,6 +407,8 @@ export class DurableLog implements EventLog {
   }
 
   #troubled(what: string, error: unknown): void {
+    // while the card refuses that has been told, and this follows from it
+    if (this.#problem && error instanceof HubError && error.code === 'LOG_NOT_OPEN') return;
     this.#options.observer?.trouble?.(`${what}: ${describeError(error)}`);
   }
 

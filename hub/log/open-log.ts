@@ -7,6 +7,7 @@
  * - a lane's tail is the greatest that the lane's record, its last block, the high-water mark and
  *   any cursor know: offsets are never given twice, also when the newest part is gone.
  */
+import { describeError, HubError } from '../core/errors.ts';
 import { LANES, type Lane } from '../core/event.ts';
 import { isOutOfSpace } from './commit/out-of-space.ts';
 import { Cursors, cursorAt } from './cursors.ts';
@@ -26,14 +27,24 @@ import { loadBoots } from './time/boots.ts';
 
 /**
  * Opens the log in `options.storage`, creating it when it is new. What is damaged in it is set
- * aside. Errors: LOG_LOCKED; LOG_NOT_OPEN when the folder cannot be written.
+ * aside. On a full volume it goes on with the space of the reserve. Errors: LOG_LOCKED; LOG_NOT_OPEN
+ * when the folder cannot be written.
  */
 export async function openLog(options: LogOptions): Promise<DurableLog> {
+  try {
+    return await open(options);
+  } catch (error) {
+    if (isOutOfSpace(error) && (await options.reserve.release())) return await open(options);
+    throw error;
+  }
+}
+
+async function open(options: LogOptions): Promise<DurableLog> {
   const { storage, mark, observer } = options;
   const found = (findings: readonly Finding[]) => {
     for (const finding of findings) observer?.found?.(finding);
   };
-  const findings = await openStorage(options);
+  const findings = await storage.open();
   found(findings);
   try {
     const marked = await mark.load();
@@ -48,17 +59,10 @@ export async function openLog(options: LogOptions): Promise<DurableLog> {
     return log;
   } catch (error) {
     await storage.close().catch(() => undefined); // the first error says why
-    throw error;
-  }
-}
-
-/** On a full volume with the space of the reserve: opening writes a little, mending more. */
-async function openStorage({ storage, reserve }: LogOptions): Promise<readonly Finding[]> {
-  try {
-    return await storage.open();
-  } catch (error) {
-    if (!isOutOfSpace(error) || !(await reserve.release())) throw error;
-    return await storage.open();
+    if (error instanceof HubError) throw error;
+    throw new HubError('LOG_NOT_OPEN', `cannot open the log: ${describeError(error)}`, {
+      cause: error,
+    });
   }
 }
 

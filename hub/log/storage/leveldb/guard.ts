@@ -3,7 +3,7 @@
  * has no file locks, LevelDB has. A small LevelDB of its own, whose LOCK is a link to the real one.
  * (Locks are the process's: whoever opens and closes LOCK by other means gives the lock away.)
  */
-import { mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Level } from 'level';
@@ -11,6 +11,10 @@ import { describeError, HubError } from '../../../core/errors.ts';
 
 /** More than an empty LevelDB writes. */
 const PROBE_BYTES = 16 * 1024;
+
+const PROBE_PREFIX = '.holdfast-lock-';
+/** Mending takes seconds: an older one was left behind by a process that was killed meanwhile. */
+const LEFT_BEHIND_MS = 600_000;
 
 /** Folders that this process has open: a lock that it holds itself would not stop it. */
 const OPEN = new Set<string>();
@@ -45,6 +49,7 @@ export async function whileLocked<Result>(
       if (describeError(error).includes('LEVEL_LOCKED')) throw lockedError(folder, error);
       throw error;
     });
+    await removeLeftBehind(dirname(probe));
     return await work();
   } finally {
     await holder.close().catch(() => undefined);
@@ -52,13 +57,23 @@ export async function whileLocked<Result>(
   }
 }
 
-/** A folder whose LOCK is the one of `folder`. A card may have no links, and /tmp may be full. */
+async function removeLeftBehind(parent: string): Promise<void> {
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!name.startsWith(PROBE_PREFIX)) continue;
+    const path = join(parent, name);
+    const madeMs = (await stat(path).catch(() => undefined))?.mtimeMs ?? Number.POSITIVE_INFINITY;
+    const left = Date.now() - madeMs > LEFT_BEHIND_MS;
+    if (left) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** A folder whose LOCK is the one of `folder`. A volume may be full, or a card have no links. */
 async function makeProbe(folder: string): Promise<string> {
   let problem: unknown;
-  for (const parent of [tmpdir(), dirname(folder)]) {
+  for (const parent of [dirname(resolve(folder)), tmpdir()]) {
     let probe: string | undefined;
     try {
-      probe = await mkdtemp(join(parent, '.holdfast-lock-'));
+      probe = await mkdtemp(join(parent, PROBE_PREFIX));
       await symlink(resolve(folder, 'LOCK'), join(probe, 'LOCK'));
       await writeFile(join(probe, 'space'), Buffer.alloc(PROBE_BYTES));
       return probe;
