@@ -231,6 +231,7 @@ export class DurableLog implements EventLog {
       this.#commits.write(operations ?? [], done, 'gathered');
     } else {
       this.#waiting.add({ message, lane, done, operations });
+      this.#housekeeping?.ref(); // it looks for room, and somebody waits for an answer
       this.#trimNow();
     }
   }
@@ -419,6 +420,7 @@ export class DurableLog implements EventLog {
     this.#lookAtClock();
     this.#reportLosses();
     this.#trimNow();
+    if (this.#waiting.count === 0) this.#housekeeping?.unref();
     // an old cursor costs duplicates, not a loss: without traffic it is written without an fsync
     const changed = this.cursors.hasChanges || this.replays.hasChanges || this.#commits.hasDeferred;
     if (changed && this.#commits.pendingBytes === 0) {
