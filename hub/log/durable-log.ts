@@ -184,7 +184,7 @@ export class DurableLog implements EventLog {
       received: (lane, sources) => {
         for (const [source, events] of sources) this.received.add(source, lane, events);
       },
-      noted: () => mark.write(this.#markFacts()),
+      noted: () => mark.note(() => this.#markFacts()),
       committed: (blocks, seconds, bytes) => {
         for (const block of blocks) {
           this.#recent.add(block);
@@ -206,7 +206,7 @@ export class DurableLog implements EventLog {
       const state = this.#lane(lane);
       if (end < state.tail) await this.#reader.check(state, end, state.tail, 1);
     }
-    await this.#options.mark.write(this.#markFacts()); // after a power cut it is an older one
+    this.#options.mark.note(() => this.#markFacts()); // after a power cut it is an older one
     await this.#measureVolume();
     this.#checkup.begin();
     this.#housekeeping = setInterval(() => {
@@ -339,7 +339,7 @@ export class DurableLog implements EventLog {
     await this.#trimming;
     await checked;
     await this.#writer.idle();
-    await this.#options.mark.write(this.#markFacts());
+    this.#options.mark.note(() => this.#markFacts());
     await this.#options.mark.close();
     await this.#options.storage.close();
   }

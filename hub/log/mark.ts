@@ -5,15 +5,17 @@
  * what is gone cannot be missed by looking at what is left. The mark can.
  *
  * Invariants:
- * - it is written after a commit is on stable storage and before that commit is acknowledged, so
- *   whoever has an acknowledgement is covered, unless power fails within SYNC_INTERVAL_MS and
- *   damage comes on top;
+ * - after each commit its write is under way before that commit is acknowledged; it is waited for by
+ *   nobody, and under load several commits share one. So whoever has an acknowledgement is covered
+ *   some milliseconds later at most: unless the process is killed before that, or power fails within
+ *   SYNC_INTERVAL_MS, and damage comes on top;
  * - it is never ahead of what was committed: what it says and the log lacks is lost;
  * - two copies are written in turn, each with a checksum and a number, so that a torn write leaves
  *   the one before it;
  * - trouble with it never withholds an acknowledgement: it is the second line, not the first.
  */
 import { type FileHandle, open, rename } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { describeError } from '../core/errors.ts';
 import type { Lane } from '../core/event.ts';
@@ -23,6 +25,8 @@ import type { Lane } from '../core/event.ts';
  * it synced, and the mark may be this much older without harm. Each sync costs a page of the card.
  */
 const SYNC_INTERVAL_MS = 30_000;
+/** Between two writes under load: each one takes a thread, and there are hundreds of commits. */
+const PAUSE_MS = 5;
 /**
  * A copy is at most about 1 KiB; both fit a page, so that the card is written no more than that.
  */
@@ -56,8 +60,9 @@ export interface LoadedMark {
 
 export interface HighWaterMark {
   load(): Promise<LoadedMark>;
-  /** Never rejects. Calls do not overlap. */
-  write(facts: MarkFacts): Promise<void>;
+  /** Sees to it that what `facts` answers then is written soon. Trouble is told, never thrown. */
+  note(facts: () => MarkFacts): void;
+  /** Resolves when everything noted has been written and synced. */
   close(): Promise<void>;
 }
 
@@ -106,6 +111,8 @@ export function markFile(
   let number = 0;
   let failed = false;
   let syncedMs = performance.now();
+  let noted: (() => MarkFacts) | undefined;
+  let writing: Promise<void> | undefined;
 
   async function read(): Promise<Buffer | undefined> {
     try {
@@ -116,6 +123,35 @@ export function markFile(
     const bytes = Buffer.alloc(2 * COPY_BYTES);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
     return bytes.subarray(0, bytesRead);
+  }
+
+  async function write(facts: MarkFacts): Promise<void> {
+    number++;
+    try {
+      handle ??= await open(file, 'w+', 0o640);
+      await handle.write(seal(number, facts), 0, COPY_BYTES, (number % 2) * COPY_BYTES);
+      if (performance.now() - syncedMs >= SYNC_INTERVAL_MS) {
+        syncedMs = performance.now();
+        handle.datasync().catch(() => undefined); // the next write meets the same trouble
+      }
+      if (failed) trouble(undefined);
+      failed = false;
+    } catch (error) {
+      if (!failed) trouble(`cannot write ${file}: ${describeError(error)}`);
+      failed = true;
+      await handle?.close().catch(() => undefined); // a new handle is tried with the next one
+      handle = undefined;
+    }
+  }
+
+  async function writeNoted(): Promise<void> {
+    while (noted) {
+      const facts = noted;
+      noted = undefined;
+      await write(facts());
+      if (noted) await delay(PAUSE_MS);
+    }
+    writing = undefined;
   }
 
   return {
@@ -129,25 +165,12 @@ export function markFile(
       await rename(file, `${file}.damaged`).catch(() => undefined); // then it is overwritten
       return found;
     },
-    async write(facts) {
-      number++;
-      try {
-        handle ??= await open(file, 'w+', 0o640);
-        await handle.write(seal(number, facts), 0, COPY_BYTES, (number % 2) * COPY_BYTES);
-        if (performance.now() - syncedMs >= SYNC_INTERVAL_MS) {
-          syncedMs = performance.now();
-          handle.datasync().catch(() => undefined); // the next write meets the same trouble
-        }
-        if (failed) trouble(undefined);
-        failed = false;
-      } catch (error) {
-        if (!failed) trouble(`cannot write ${file}: ${describeError(error)}`);
-        failed = true;
-        await handle?.close().catch(() => undefined); // a new handle is tried with the next one
-        handle = undefined;
-      }
+    note(facts) {
+      noted = facts;
+      writing ??= writeNoted();
     },
     async close() {
+      await writing;
       await handle?.datasync().catch(() => undefined); // only a power cut would mind
       await handle?.close().catch(() => undefined);
       handle = undefined;

@@ -5,8 +5,8 @@ export function memoryMark(): HighWaterMark {
   let facts: MarkFacts | undefined;
   return {
     load: async () => ({ facts, problem: undefined }),
-    write: async (written) => {
-      facts = written;
+    note: (noted) => {
+      facts = noted();
     },
     close: async () => undefined,
   };

@@ -7,10 +7,8 @@
  * - a group is one atomic write: its blocks, the state that belongs to them, and whatever rides
  *   along (cursors), so they cannot disagree after a crash;
  * - `done` callbacks run in the order of `add`, once each, and only after the write is as durable
- *   as configured and `noted` has followed it; with an error only when the log closes while the
- *   card refuses writes;
- * - `noted` never keeps the card waiting: it runs beside the next write, and once for all writes
- *   that were done meanwhile;
+ *   as configured and `noted` has been told; with an error only when the log closes while the card
+ *   refuses writes;
  * - with `interval` nothing stays unsynced for longer than the interval and the write that ends it.
  */
 import assert from 'node:assert';
@@ -51,7 +49,7 @@ interface SealedBlock extends CommittedBlock {
 }
 
 interface Written {
-  readonly done: readonly Done[];
+  readonly done: Done[];
   readonly error: HubError | undefined;
 }
 
@@ -67,11 +65,8 @@ export interface GroupCommitOptions {
   riders(): WriteOperation[];
   /** After each write, before the callbacks. `seconds` from its start until it was durable. */
   committed(blocks: readonly CommittedBlock[], seconds: number, bytes: number): void;
-  /**
-   * After writes, when the lanes have their new positions and before those writes are
-   * acknowledged. The acknowledgements follow whatever becomes of it: it reports its own troubles.
-   */
-  noted?(): Promise<void>;
+  /** After a write, when the lanes have their new positions, and before it is acknowledged. */
+  noted?(): void;
 }
 
 /** Keyed by key, so that the same state changed twice is written once, and takes memory once. */
@@ -113,9 +108,6 @@ export class GroupCommit {
   #soon: NodeJS.Immediate | undefined;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #writing: Promise<void> | undefined;
-  /** Written, and waiting for `noted`. Bounded by what was written during one call of it. */
-  #written: Written[] = [];
-  #noting: Promise<void> = Promise.resolve();
   #pendingBytes = 0;
   #unacknowledgedGroups = 0;
   #payloadBytes = 0;
@@ -220,7 +212,6 @@ export class GroupCommit {
       this.#start();
       await this.#writing;
     }
-    await this.#noting;
     this.#state = 'closed';
   }
 
@@ -319,28 +310,12 @@ export class GroupCommit {
     }
   }
 
-  #acknowledge(written: Written): void {
-    const { noted } = this.#options;
-    if (!noted) {
-      this.#settle(written);
-      return;
-    }
-    this.#written.push(written);
-    this.#noting = this.#noting.then(() => this.#noteWrites(noted));
-  }
-
-  /** All that was written by now: of the calls that queued up meanwhile the first does the work. */
-  async #noteWrites(noted: () => Promise<void>): Promise<void> {
-    const written = this.#written.splice(0);
-    // a write that failed has moved nothing; what `noted` cannot do must not hold anybody up
-    if (written.some(({ error }) => !error)) await noted().catch(() => undefined);
-    for (const each of written) this.#settle(each);
-  }
-
-  #settle({ done, error }: Written): void {
+  #acknowledge({ done, error }: Written): void {
+    if (!error) this.#options.noted?.(); // a write that failed has moved nothing
     this.#unacknowledgedGroups -= 1;
     this.#gathering.acknowledged(this.#options.clock.monotonicMs());
-    for (const settled of done) settled(error);
+    // taken out: what an acknowledged event holds must not live until the next write is done
+    for (const settled of done.splice(0)) settled(error);
   }
 
   /** Packs the next group while the one before it is on its way to the card. */
@@ -362,7 +337,7 @@ export class GroupCommit {
     const next = this.#queue[0];
     if (!next) return undefined;
     const waitMs = this.#gathering.dueMs(next.gathered) - this.#options.clock.monotonicMs();
-    const due = this.#state === 'closing' || next !== this.#group || waitMs < TIMER_MS;
+    const due = this.#state === 'closing' || next !== this.#group || waitMs <= 0;
     return due || isLarge(next) ? this.#queue.shift() : undefined;
   }
 
