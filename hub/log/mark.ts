@@ -5,10 +5,10 @@
  * what is gone cannot be missed by looking at what is left. The mark can.
  *
  * Invariants:
- * - after each commit its write is under way before that commit is acknowledged; it is waited for by
- *   nobody, and under load several commits share one. So whoever has an acknowledgement is covered
- *   some milliseconds later at most: unless the process is killed before that, or power fails within
- *   SYNC_INTERVAL_MS, and damage comes on top;
+ * - after each commit its write is under way before that commit is acknowledged; it is waited for
+ *   by nobody, and under load several commits share one. So whoever has an acknowledgement is
+ *   covered some milliseconds later at most: unless the process is killed before that, or power
+ *   fails within SYNC_INTERVAL_MS, and damage comes on top;
  * - it is never ahead of what was committed: what it says and the log lacks is lost;
  * - two copies are written in turn, each with a checksum and a number, so that a torn write leaves
  *   the one before it;

@@ -27,8 +27,8 @@ import { loadBoots } from './time/boots.ts';
 
 /**
  * Opens the log in `options.storage`, creating it when it is new. What is damaged in it is set
- * aside. On a full volume it goes on with the space of the reserve. Errors: LOG_LOCKED; LOG_NOT_OPEN
- * when the folder cannot be written.
+ * aside. On a full volume it goes on with the space of the reserve. Errors: LOG_LOCKED;
+ * LOG_NOT_OPEN when the folder cannot be written.
  */
 export async function openLog(options: LogOptions): Promise<DurableLog> {
   try {
