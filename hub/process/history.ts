@@ -190,6 +190,7 @@ class HistoryScan {
   async #sample(stretches: readonly Stretch[]): Promise<void> {
     for (let round = 0; ; round++) {
       const open = stretches.filter(isOpen);
+      if (open.length === 0) return; // it cost less than was thought, and all has been read
       const without = open.filter(({ readings }) => readings === 0);
       // a metric that is rare shows in more places when those without are looked at more
       const turn = round % 2 === 1 && without.length > 0 ? without : open;

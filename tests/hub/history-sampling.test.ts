@@ -227,6 +227,22 @@ test('sampling: what is not sampled is exact, and what is stays within what is t
   assert.ok(sampledAnswers > 0);
 });
 
+test('sampling: whatever it may cost, it ends', async () => {
+  // regression: what was to be sampled, and turned out to fit, was asked for more without end
+  const { log, endMs } = await randomLog(seededRandom(7));
+  const query = { device: 'd', metric: 'temp', fromMs: START_MS, toMs: endMs, points: 50 };
+  const whole = await history(log, decoder, query, never);
+  assert.equal(whole.sampled, false);
+  let exact = 0;
+  for (let budgetUs = 500; budgetUs < 40_000; budgetUs += 250) {
+    const { sampled, points } = await history(log, decoder, query, never, budgetUs);
+    if (sampled) continue;
+    exact++;
+    assert.deepEqual(points.length, whole.points.length);
+  }
+  assert.ok(exact > 0);
+});
+
 function assertSame(points: readonly HistoryPoint[], truth: readonly HistoryPoint[]): void {
   const withoutMean = (all: readonly HistoryPoint[]) => all.map(({ mean: _, ...rest }) => rest);
   assert.deepEqual(withoutMean(points), withoutMean(truth));
