@@ -7,6 +7,11 @@ import { lockedError } from './guard.ts';
 /** Blocks are read once and in order: a small cache is enough and a Pi has little memory. */
 const CACHE_BYTES = 4 * 1024 * 1024;
 /**
+ * LevelDB maps the tables that it has open into memory, 2 MiB each: with its default of a thousand,
+ * reading a large backlog would look like a leak of 2 GiB. This is the least that it takes.
+ */
+const OPEN_FILES_MAX = 74;
+/**
  * Size of LevelDB's write-ahead log before it becomes a table. Larger means fewer compactions (less
  * wear of the card) and a longer recovery after a crash: 8 MiB are read back in about 0.1 s.
  */
@@ -22,6 +27,7 @@ export function makeDatabase(folder: string): Database {
     cacheSize: CACHE_BYTES,
     writeBufferSize: WRITE_BUFFER_BYTES,
     compression: false,
+    maxOpenFiles: OPEN_FILES_MAX,
   });
 }
 
