@@ -216,7 +216,7 @@ export class DurableLog implements EventLog {
           this.#keepingHouse = undefined;
         });
     }, HOUSEKEEPING_INTERVAL_MS);
-    this.#housekeeping.unref(); // what waits for an answer keeps the process alive, this does not
+    this.#housekeeping.unref(); // who waits for an answer keeps the process alive, not this
   }
 
   append(message: Message, lane: Lane, done: Done, operations?: readonly WriteOperation[]): void {
@@ -231,7 +231,6 @@ export class DurableLog implements EventLog {
       this.#commits.write(operations ?? [], done, 'gathered');
     } else {
       this.#waiting.add({ message, lane, done, operations });
-      this.#housekeeping?.ref(); // it looks for room, and somebody waits for an answer
       this.#trimNow();
     }
   }
@@ -420,7 +419,6 @@ export class DurableLog implements EventLog {
     this.#lookAtClock();
     this.#reportLosses();
     this.#trimNow();
-    if (this.#waiting.count === 0) this.#housekeeping?.unref();
     // an old cursor costs duplicates, not a loss: without traffic it is written without an fsync
     const changed = this.cursors.hasChanges || this.replays.hasChanges || this.#commits.hasDeferred;
     if (changed && this.#commits.pendingBytes === 0) {
