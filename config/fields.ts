@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { headerValueProblem, httpUrlProblem } from '../hub/core/http-request.ts';
+import { headerNameProblem, headerValueProblem, httpUrlProblem } from '../hub/core/http-request.ts';
+import { isoToMs } from '../hub/core/iso-time.ts';
+import type { EventLimit } from '../hub/core/sink.ts';
 import { topicFilterProblem } from '../hub/core/topic.ts';
 
 /** Field types of the configuration, shared by the schema, the sinks and the bridges. */
@@ -83,6 +85,23 @@ export const bytes = (bounds: QuantityBounds = {}) => quantity(SIZE, bounds);
 
 /** `5 s` → milliseconds. Set a default with `.prefault('5 s')`. */
 export const duration = (bounds: QuantityBounds = {}) => quantity(DURATION, bounds);
+
+const START_EXPECTED = 'expected `oldest`, `now`, or a time with its zone: `2026-03-01T12:00:00Z`';
+const ENDS_WITH_ZONE = /[T ].*(Z|[+-]\d\d(:?\d\d)?)$/i;
+
+/** Where a reader begins: `oldest`, `now`, or a time → ms since 1970. */
+export const startPosition = () =>
+  z
+    .string({ error: START_EXPECTED })
+    .refine((text) => startOf(text) !== undefined, START_EXPECTED)
+    .meta({ title: '`oldest`, `now` or a time', examples: ['2026-03-01T12:00:00Z'] })
+    .transform((text) => startOf(text) ?? 'oldest');
+
+/** A time without a zone would be another one on every machine: it is none. */
+function startOf(text: string): 'oldest' | 'now' | number | undefined {
+  if (text === 'oldest' || text === 'now') return text;
+  return ENDS_WITH_ZONE.test(text) ? isoToMs(text) : undefined;
+}
 
 /** A value that is never logged or serialised. `reveal()` where it is used, nowhere else. */
 export class Secret {
@@ -171,6 +190,25 @@ export const headerSecret = () =>
     if (problem) context.addIssue({ code: 'custom', message: problem });
   });
 
+/** More would be a mistake: far sides refuse requests with more than 8 to 16 KiB of headers. */
+const HEADERS_MAX = 50;
+
+/** Request headers that may be secrets. `own`: lower-case names that are not to be had, and why. */
+export const headerSecrets = (own: ReadonlySet<string>, why: string) =>
+  z
+    .record(z.string(), secret())
+    .superRefine((record, context) => {
+      if (Object.keys(record).length > HEADERS_MAX)
+        context.addIssue({ code: 'custom', message: `more than ${HEADERS_MAX} headers` });
+      for (const [name, value] of Object.entries(record)) {
+        const taken = own.has(name.toLowerCase()) ? why : undefined;
+        const problem = headerNameProblem(name) ?? taken ?? headerValueProblem(value.reveal());
+        if (problem)
+          context.addIssue({ code: 'custom', path: [name], message: `header ${problem}` });
+      }
+    })
+    .default({});
+
 /** What every far side over HTTP can be asked: compression, patience, and TLS. */
 export const httpClientFields = () => ({
   compression: z
@@ -180,6 +218,15 @@ export const httpClientFields = () => ({
   timeout: duration()
     .prefault('30 s')
     .describe('How long the far side may take to answer, or to take more of the body.'),
+  connections_max: z
+    .int()
+    .min(1)
+    .max(32)
+    .default(8)
+    .describe(
+      'Requests under way at once at most, where that makes a long way faster. All events of a ' +
+        'device are in one of them. 1 keeps the order of all events.',
+    ),
   ca_file: z
     .string()
     .min(1)
@@ -192,6 +239,34 @@ export const httpClientFields = () => ({
     .describe('PEM file of our client certificate, for a far side that asks for one.'),
   key_file: z.string().min(1).optional().describe('PEM file of the key of `cert_file`.'),
 });
+
+/** For a sink whose events can carry a reference in place of their data. */
+export const eventLimitFields = () => ({
+  event_bytes_max: bytes({ min: '1 KiB', max: '1 GiB' })
+    .optional()
+    .describe(
+      'The most that one event may take in a request, before compression. The data of a larger ' +
+        'one goes to object storage, and the event carries the reference (`dataref`). No limit ' +
+        'by default.',
+    ),
+  claim_check: z
+    .union([z.boolean(), id()])
+    .optional()
+    .meta({ examples: [true] })
+    .describe(
+      'Where the data of a larger event goes: the id of one of `object_storage`, or `true` for ' +
+        'the first of them, which is the default when there is one. `false`, or no object ' +
+        'storage: it goes to the dead letters of this sink.',
+    ),
+});
+
+/** What `eventLimitFields` say. */
+export function eventLimitOf(value: {
+  readonly event_bytes_max?: number | undefined;
+  readonly claim_check?: boolean | string | undefined;
+}): EventLimit {
+  return { bytesMax: value.event_bytes_max, claimCheck: value.claim_check };
+}
 
 /** The first of two keys that is missing while the other is there; undefined when all is well. */
 export function missingOfPair<Key extends string>(

@@ -3,7 +3,8 @@ import { BRIDGES } from '../../firmware-bridge/registry.ts';
 import type { BridgeSpec } from '../../hub/core/bridge.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 import { SINKS } from '../../sinks/registry.ts';
-import { bytes, duration, id, topicFilter } from '../fields.ts';
+import { bytes, duration, id, startPosition, topicFilter } from '../fields.ts';
+import { budget } from './budget.ts';
 
 /**
  * Each sink has a cursor, a buffer of one batch and a connection: 64 are plenty for a small
@@ -29,7 +30,37 @@ const batch = z.strictObject({
     .max(60_000)
     .default(1000)
     .describe('How long a batch that is not full waits for more, in ms. 0 sends at once.'),
+  deadline: duration({ min: '1 s', max: '1 d' })
+    .prefault('5 min')
+    .describe(
+      'How long one request may take altogether. One that takes longer is given up and sent ' +
+        'again in smaller parts.',
+    ),
 });
+
+const order = z
+  .union([
+    z.literal('oldest_first'),
+    z.strictObject({
+      live_first: z.strictObject({
+        share: z
+          .number()
+          .min(0.05)
+          .max(0.95)
+          .default(0.3)
+          .describe(
+            'The part of the time that the backlog gets even while new events keep coming.',
+          ),
+      }),
+    }),
+  ])
+  .default('oldest_first')
+  .meta({ examples: [{ live_first: { share: 0.3 } }] })
+  .describe(
+    'What goes first after an outage. `oldest_first` keeps the order of arrival. `live_first` ' +
+      'sends new events at once and the backlog beside them, marked `backfill`. Alarms go first ' +
+      'in any case.',
+  );
 
 export const retry = z.strictObject({
   delay_min: duration({ min: '10 ms', max: '1 d' })
@@ -57,20 +88,31 @@ const sinkCommon = {
     .max(TOPICS_MAX)
     .default(['#'])
     .describe('Which events this sink gets. Everything by default.'),
-  start: z
-    .enum(['oldest', 'now'])
-    .default('oldest')
+  start: startPosition()
+    .prefault('oldest')
     .describe(
       'Where a new sink begins: with everything that is still in the log, so that nothing is ' +
-        'missing, or with what comes from `now` on.',
+        'missing, with what comes from `now` on, or with what arrived at a time such as ' +
+        '`2026-03-01T12:00:00Z`. One that has its place already keeps it.',
     ),
+  formerly: id()
+    .optional()
+    .describe(
+      'The id that this sink had before. It takes over the place of that one in the log, its dead ' +
+        'letters, its replays and whether it is paused, once; without this, another id is a new ' +
+        'sink, which is sent everything again.',
+    ),
+  order,
   batch: batch.prefault({}).describe('How many events go in one request.'),
   retry: retry.prefault({}).describe('When a failed batch is sent again.'),
+  budget: budget
+    .optional()
+    .describe('How much may be sent, and when: see docs/budget.md. As much as there is by default.'),
 };
 
 const sinkId = id().describe(
-  'Name of the sink, unique. Its place in the log is kept under this name: another name is a new ' +
-    'sink.',
+  'Name of the sink, unique. Its place in the log is kept under this name, whatever else changes: ' +
+    'another name is a new sink, unless `formerly` says which one it was.',
 );
 const bridgeId = id().describe(
   'Name of the bridge, unique; `source` of its events is `bridge:<id>`.',

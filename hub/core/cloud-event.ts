@@ -4,8 +4,17 @@
  * backlog is drained by this function.
  */
 
-import type { Batch, Decode, Decoded, HubEvent, Reading, ReadingAggregate } from './event.ts';
+import type {
+  Batch,
+  DataReference,
+  Decode,
+  Decoded,
+  HubEvent,
+  Reading,
+  ReadingAggregate,
+} from './event.ts';
 import { remembering } from './remembered.ts';
+import { formatTraceparent } from './trace.ts';
 
 export interface CloudEventOptions {
   readonly hubId: string;
@@ -19,6 +28,8 @@ export interface CloudEventOptions {
   readonly content: 'payload' | 'readings';
   /** Marks what is sent again on request. */
   readonly replay?: boolean;
+  /** Marks what is sent after newer events. */
+  readonly backfill?: boolean;
 }
 
 /**
@@ -34,7 +45,7 @@ const TIME_MS_MAX = 253_402_300_799_999;
 const THREE_DIGITS = Array.from({ length: 1000 }, (_, n) => String(n).padStart(3, '0'));
 
 /** Half of a pair has no UTF-8 form, and CloudEvents forbids it. */
-const wellFormed = (text: string): string => text.replaceAll(/\p{Surrogate}/gu, '\ufffd');
+export const wellFormed = (text: string): string => text.replaceAll(/\p{Surrogate}/gu, '\ufffd');
 
 const quote = (text: string): string => JSON.stringify(wellFormed(text));
 
@@ -119,7 +130,7 @@ interface Fixed {
 }
 
 function fixedAttributes(
-  { hubId, replay }: CloudEventOptions,
+  { hubId, replay, backfill }: CloudEventOptions,
   event: HubEvent,
   device: string,
 ): string {
@@ -135,8 +146,29 @@ function fixedAttributes(
     hub,
     ...(known !== '' && { partitionkey: known }),
     ...(replay && { replay }),
+    ...(backfill && { backfill }),
   };
   return JSON.stringify(attributes).slice(1, -1);
+}
+
+/** What an event is a fact of: the bytes that `data_base64` holds, and their type. */
+export interface EventData {
+  readonly type: 'application/json' | 'application/octet-stream';
+  readonly content: Buffer;
+}
+
+/** The payload as it was published. That of an aggregate is made anew: its own is for the log. */
+export function eventData(event: HubEvent, { json }: Pick<Decoded, 'json'>): EventData {
+  if (json === undefined) return { type: 'application/octet-stream', content: event.payload };
+  // the payload of an aggregate has times that mean something only together with its own
+  const content = event.kind === 'aggregate' ? Buffer.from(json) : event.payload;
+  return { type: 'application/json', content };
+}
+
+/** The CloudEvents extension `dataref`: what is to be fetched from somewhere else. */
+function referenceText({ url, bytes, sha256 }: DataReference): string {
+  const reference = { dataref: url, datarefbytes: bytes, datarefsha256: sha256 };
+  return JSON.stringify(reference).slice(1, -1);
 }
 
 /** What duplicates are found by; without an offset, what all events of a lane begin with. */
@@ -180,14 +212,15 @@ export function cloudEventEncoder(options: CloudEventOptions): (event: HubEvent)
 
   function data(event: HubEvent, decoded: Decoded): string {
     const { json, readings } = decoded;
+    if (event.reference) {
+      const { type } = eventData(event, decoded);
+      return `"datacontenttype":"${type}",${referenceText(event.reference)}`;
+    }
     if (content === 'readings' && readings.length > 0)
       return `"datacontenttype":"application/json","data":${formatReadings(readings)}`;
     if (content === 'payload' && json !== undefined)
       return `"datacontenttype":"application/json","data":${oneLine(json)}`;
-    const type = json === undefined ? 'application/octet-stream' : 'application/json';
-    // the payload of an aggregate has times that mean something only together with its own
-    const outward = event.kind === 'aggregate' && json !== undefined;
-    const payload = outward ? Buffer.from(json) : event.payload;
+    const { type, content: payload } = eventData(event, decoded);
     return `"datacontenttype":"${type}","data_base64":"${payload.toString('base64')}"`;
   }
 
@@ -200,15 +233,21 @@ export function cloudEventEncoder(options: CloudEventOptions): (event: HubEvent)
     const timePart = time && `"time":"${time}",`;
     const receivedPart = received && `"receivedtime":"${received}",`;
     const times = `${timePart}${receivedPart}"timequality":"${decoded.timeQuality}"`;
-    return `${which},${sequence},${times},${data(event, decoded)}}`;
+    const { trace } = event;
+    const tracePart = trace === undefined ? '' : `,"traceparent":"${formatTraceparent(trace)}"`;
+    return `${which},${sequence},${times}${tracePart},${data(event, decoded)}}`;
   };
 }
 
-/** The encoder for the events of a batch: those of a replay are marked. */
+/** The encoder for the events of a batch: those of a replay and of a backlog are marked. */
 export function cloudEventBatchEncoder(
   options: CloudEventOptions,
 ): (batch: Batch) => (event: HubEvent) => string {
   const live = cloudEventEncoder(options);
   const replay = cloudEventEncoder({ ...options, replay: true });
-  return (batch) => (batch.replay === undefined ? live : replay);
+  const backfill = cloudEventEncoder({ ...options, backfill: true });
+  return (batch) => {
+    if (batch.replay !== undefined) return replay;
+    return batch.backfill ? backfill : live;
+  };
 }

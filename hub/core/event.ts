@@ -3,6 +3,7 @@
  * log; a **reading** is what was decoded from an event; a **batch** is a contiguous run for one
  * sink.
  */
+import type { TraceContext } from './trace.ts';
 
 /** Lanes in the order in which they are drained: alarms overtake, bulk waits. */
 export const LANES = ['alarm', 'normal', 'bulk'] as const;
@@ -16,21 +17,25 @@ export const EVENT_KINDS = [
   'hub.health',
   'loss',
   'aggregate',
+  'operation',
+  'outage',
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
-/** Why an accepted event was given up. */
-export const LOSS_REASONS = ['full', 'age', 'poison', 'corrupt', 'rate'] as const;
+/** Why an accepted event was given up. `skipped`: a person told one sink to leave it out. */
+export const LOSS_REASONS = ['full', 'age', 'poison', 'corrupt', 'rate', 'skipped'] as const;
 export type LossReason = (typeof LOSS_REASONS)[number];
 
 /** What arrived, before it is an event. */
 export interface Message {
   readonly topic: string;
   readonly payload: Buffer;
-  /** Which input it came through: `mqtt` or `bridge:<id>`. Bounded: never a client id. */
+  /** Which input it came through: `mqtt`, `http` or `bridge:<id>`. Bounded: never a client id. */
   readonly source: string;
   /** Default `message`. */
   readonly kind?: EventKind;
+  /** The trace that it belongs to, if any. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** An event: a message accepted into the log, with its place in it and the times of its arrival. */
@@ -52,6 +57,18 @@ export interface HubEvent {
   /** Monotonic clock of the hub on arrival, in ms since the boot named by `bootId`. */
   readonly monotonicMs: number;
   readonly bootId: string;
+  /** The trace that it belongs to. Absent from most, and from what `thin` has made. */
+  readonly trace?: TraceContext;
+  /** Set for one sink when its data is in object storage, and only the reference is sent. */
+  readonly reference?: DataReference;
+}
+
+/** Where the data of an event lies that is too large for a far side. */
+export interface DataReference {
+  readonly url: string;
+  readonly bytes: number;
+  /** In hexadecimal digits. */
+  readonly sha256: string;
 }
 
 /**
@@ -113,4 +130,11 @@ export interface Batch {
   readonly events: readonly HubEvent[];
   /** Sent again on request: the number of the replay, from 1. Absent from live batches. */
   readonly replay?: number;
+  /**
+   * Set for dead letters that are sent again: the same number for the same letters after the same
+   * refusals, so that nothing takes the batch for the one that was refused.
+   */
+  readonly retry?: number;
+  /** Newer events went ahead of these. */
+  readonly backfill?: boolean;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { Batch, Decode } from './event.ts';
+import type { Batch, Decode, HubEvent } from './event.ts';
 
 /** An event the far side will never take, by its index in the batch. */
 export interface Rejection {
@@ -33,7 +33,9 @@ export interface Connection {
  *
  * - `connect` is called first, and again after every thrown error, until it returns.
  * - `encode` is pure computing; it may run for the next batch while `send` waits for the far side.
- * - `send` is never called concurrently with itself, with `connect` or after `close`.
+ * - `send` is never called concurrently with `connect` or after `close`, and with itself only as
+ *   often as `requestsMax` says.
+ * - A sink that does not settle when asked to is left behind, closed, and created anew.
  * - Expected outcomes are returned; a broken link is thrown as a HubError: SINK_DISCONNECTED,
  *   SINK_TIMEOUT, SINK_THROTTLED (with retryAfterMs), SINK_REFUSED (credentials, no such place), or
  *   SINK_REJECTED when the far side refuses a batch without naming the event (the forwarder
@@ -45,6 +47,29 @@ export interface Sink<Encoded = unknown> {
   encode(batch: Batch): Promise<Encoded>;
   send(encoded: Encoded, signal: AbortSignal): Promise<Delivery>;
   close(signal: AbortSignal): Promise<void>;
+  /** About how many bytes `encoded` takes on the wire, headers and answer included. */
+  sizeOf?(encoded: Encoded): number;
+  /**
+   * Bytes that went through its connections in both directions, cumulative, also those of failed
+   * tries; for a `budget`. Without it, `sizeOf` or else the payloads count.
+   */
+  wireBytes?(): number;
+  /**
+   * Bytes that `event` takes in what is sent of `batch`, before compression, when they are more
+   * than `bytesMax`; undefined when it fits. For sinks with an `eventLimit`.
+   */
+  bytesAbove?(event: HubEvent, bytesMax: number, batch: Batch): number | undefined;
+}
+
+/** How large one event may be for a sink, and what becomes of a larger one. */
+export interface EventLimit {
+  /** Undefined: any size. */
+  readonly bytesMax: number | undefined;
+  /**
+   * The id of the object storage that takes its data, or true for the first one; undefined is the
+   * same when there is one. Without any, and with false, it is a dead letter.
+   */
+  readonly claimCheck: boolean | string | undefined;
 }
 
 /** What a sink is given besides its own options. */
@@ -71,7 +96,14 @@ export interface SinkSpec<Schema extends z.ZodObject = z.ZodObject> {
    * the data counts as safe, in ms. 0 or absent: an acknowledgement is final.
    */
   confirmWindowMs?(options: z.output<Schema>): number;
+  /**
+   * How many `send`s may be under way side by side; default 1. Events whose order matters are
+   * never in two of them.
+   */
+  requestsMax?(options: z.output<Schema>): number;
   /** Hosts this sink talks to, so that a success of one sink wakes another one's back-off. */
   host?(options: z.output<Schema>): string;
+  /** Set by sinks whose events can carry a reference in place of their data: CloudEvents. */
+  eventLimit?(options: z.output<Schema>): EventLimit;
   create(options: z.output<Schema>, context: SinkContext): Promise<Sink>;
 }

@@ -154,7 +154,96 @@ export interface SinkStatus {
   readonly deadLetters: number;
   readonly lostEvents: number;
   readonly lanes: readonly SinkLaneStatus[];
+  readonly pace: SinkPaceStatus;
   readonly replay: SinkReplayStatus;
+  /** The outage that goes on; null when the far side took the last that was sent. */
+  readonly outage: Outage | null;
+}
+
+/** What went wrong, in a few words of the far side or the system. */
+export interface OutageError {
+  /** Of ERRORS: `SINK_DISCONNECTED`. */
+  readonly code: string;
+  readonly text: string;
+}
+
+/**
+ * A time in which a far side took nothing: `/api/v1/outages`. Interruptions that are less than 10 s
+ * apart are one outage.
+ */
+export interface Outage {
+  readonly sink: string;
+  /** Counts up per sink, from 1. */
+  readonly id: number;
+  /** In ms since 1970, corrected by what is known of the hub's clock now. */
+  readonly startedMs: number;
+  /** Null while it goes on. */
+  readonly endedMs: number | null;
+  /** By the monotonic clock; so far, while it goes on. Across reboots the least it can have been. */
+  readonly lengthMs: number;
+  /** How often the link went down in it; at least 1. */
+  readonly interruptions: number;
+  /** Tries that failed. */
+  readonly tries: number;
+  /** How often the hub was started in it, and how many of those were reboots of the machine. */
+  readonly hubStarts: number;
+  readonly reboots: number;
+  readonly firstError: OutageError;
+  readonly lastError: OutageError;
+  /** Events that waited when it began and when it ended. */
+  readonly backlogAtStart: number;
+  readonly backlogAtEnd: number | null;
+  /** From the end until what waited then was settled; null when that is not known (yet). */
+  readonly drainedAfterMs: number | null;
+}
+
+/** Why something is held back by a budget. */
+export const HOLD_REASONS = ['budget_day', 'budget_month', 'window', 'rate'] as const;
+export type HoldReason = (typeof HOLD_REASONS)[number];
+
+/** What the user lets a sink send, and what is held back: see docs/budget.md. */
+export interface GovernorStatus {
+  /** `default`, or the pattern of `networks` that counts now. */
+  readonly profile: string;
+  /** The network interface that the route to the far side uses; null while it is not known. */
+  readonly interface: string | null;
+  readonly unlimited: boolean;
+  readonly day: BudgetUse;
+  readonly month: BudgetUse;
+  /** Null when it is always open. */
+  readonly window: {
+    readonly text: string;
+    readonly open: boolean;
+    /** Null when it never is otherwise. */
+    readonly changesAtMs: number | null;
+  } | null;
+  readonly exempt: readonly Lane[];
+  readonly held: readonly HeldStatus[];
+}
+
+export interface BudgetUse {
+  readonly usedBytes: number;
+  /** Null when there is none. */
+  readonly limitBytes: number | null;
+  readonly resetsAtMs: number;
+}
+
+export interface HeldStatus {
+  readonly lane: Lane;
+  readonly reason: HoldReason;
+  readonly untilMs: number;
+  /** For people. */
+  readonly detail: string;
+}
+
+/** How much is sent at once, as found out from the far side's answers. */
+export interface SinkPaceStatus {
+  /** Requests side by side. */
+  readonly requests: number;
+  /** Events in one of them at most. */
+  readonly eventsMax: number;
+  /** After the far side asked for less; null: as fast as it goes. */
+  readonly eventsPerSecondMax: number | null;
 }
 
 /** What happens beside the sink's own cursor: nothing of it is in the ledger. */
@@ -205,6 +294,79 @@ export interface ReplayJob {
   readonly eventsPerSecond: number;
   /** Null when it is not known. */
   readonly etaSeconds: number | null;
+}
+
+/**
+ * An event that a far side will not take, in a list: `/api/v1/sinks/{id}/dead-letters`. Times in ms
+ * since 1970.
+ */
+export interface DeadLetterSummary {
+  /** Counts up per sink; none is used twice. */
+  readonly number: number;
+  /** The id of the event on the wire, which it keeps when it is sent again. */
+  readonly eventId: string;
+  readonly kind: string;
+  readonly source: string;
+  readonly lane: Lane;
+  readonly offset: number;
+  readonly topic: string;
+  readonly receivedMs: number;
+  readonly timeQuality: string;
+  readonly reason: string;
+  /** What the far side said, shortened; null when it said nothing. */
+  readonly response: string | null;
+  /** How often the far side was asked about this event. */
+  readonly attempts: number;
+  readonly rejectedMs: number;
+  /** When it was sent again last; null when it never was. */
+  readonly retriedMs: number | null;
+  /** Whether it waits to be sent again. */
+  readonly retrying: boolean;
+  readonly payloadBytes: number;
+  /** The beginning of the payload, fit to be shown. */
+  readonly excerpt: string;
+}
+
+/** One dead letter with all of its payload. */
+export interface DeadLetterDetail extends DeadLetterSummary {
+  /** As JSON or text where that says exactly what was published. */
+  readonly payload:
+    | { readonly json: unknown }
+    | { readonly text: string }
+    | { readonly base64: string };
+}
+
+/** What has become of letters that were sent again, since `sinceMs`: the start of the hub. */
+export interface DeadLetterRetryCounts {
+  readonly waiting: number;
+  readonly taken: number;
+  readonly refused: number;
+  readonly sinceMs: number;
+}
+
+export interface DeadLetterPage {
+  readonly sink: string;
+  readonly total: number;
+  readonly retries: DeadLetterRetryCounts;
+  readonly letters: readonly DeadLetterSummary[];
+  /** The `after` of the next page; null when this is the last. */
+  readonly next: number | null;
+}
+
+/** `retried`: letters that will be sent again. `retries`: as it was before. */
+export interface DeadLetterRetry {
+  readonly sink: string;
+  readonly retried: number;
+  readonly retries: DeadLetterRetryCounts;
+}
+
+/** Given up for good: they are in the ledger as lost, reason `poison`. */
+export interface DeadLetterDiscard {
+  readonly sink: string;
+  readonly discarded: number;
+  /** Left alone because the far side has them in its hands right now. */
+  readonly underWay: number;
+  readonly left: number;
 }
 
 /** The current value of one metric of one device: `/api/v1/latest`. */

@@ -1,11 +1,12 @@
 import type { Clock } from '../core/clock.ts';
-import { describeError, HubError } from '../core/errors.ts';
+import { describeError, type ErrorCode, HubError } from '../core/errors.ts';
 import type { Batch, HubEvent } from '../core/event.ts';
-import type { Delivery, Sink } from '../core/sink.ts';
-import { halved, type Prepared } from './prepared.ts';
+import type { Delivery } from '../core/sink.ts';
+import { type Flight, halved, isAnswered, type Piece } from './flight.ts';
+import type { GuardedSink } from './guarded-sink.ts';
 
 export interface BatchSenderOptions {
-  readonly sink: Sink;
+  readonly sink: GuardedSink;
   readonly clock: Clock;
   /** Answers about one event after which it counts as refused. */
   readonly attemptsMax: number;
@@ -13,7 +14,15 @@ export interface BatchSenderOptions {
   answered(seconds: number): void;
 }
 
-/** Hands one batch to the sink and sorts what the far side says of it. */
+/** Of several that failed side by side the one that says most about what to do next. */
+const GRAVEST_FIRST: readonly ErrorCode[] = [
+  'SINK_REFUSED',
+  'SINK_THROTTLED',
+  'SINK_TIMEOUT',
+  'SINK_DISCONNECTED',
+];
+
+/** Hands the pieces of a flight to the sink and sorts what the far side says of them. */
 export class BatchSender {
   readonly #options: BatchSenderOptions;
 
@@ -22,23 +31,32 @@ export class BatchSender {
   }
 
   /**
-   * Sends the first of `queue`, and answers whether the far side has said something of every event
-   * in it. If not it was cut in two, in the queue. Throws what keeps it from being sent; when a
-   * part has to be sent again, with that part at the head of the queue.
+   * Sends the first piece of every part side by side, and answers whether the far side has said
+   * something of every event of the flight. If not, some were cut in two or others wait behind
+   * them. Throws what keeps it from being sent; what was answered for is not sent again.
    */
-  async sendFirst(queue: Prepared[], signal: AbortSignal): Promise<boolean> {
-    const [prepared] = queue;
-    if (!prepared) return false;
-    if (prepared.rest.length === 0) return true;
-    const delivery = await this.#send(prepared, signal);
-    if (delivery) this.#noteAnswers(queue, prepared, delivery);
-    // a poison event is found by halving: the half without it is delivered
-    else if (queue[0] === prepared) queue.splice(0, 1, ...halved(prepared));
-    return delivery !== undefined;
+  async advance(flight: Flight, signal: AbortSignal): Promise<boolean> {
+    const deliveries = flight.parts.map((pieces) => this.#deliverFirst(flight, pieces, signal));
+    const ended = await Promise.allSettled(deliveries);
+    const errors = ended.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+    if (errors.length > 0) throw gravest(errors);
+    return isAnswered(flight);
+  }
+
+  /** Begins to encode what is sent first. */
+  encodeFirst(flight: Flight): void {
+    for (const [piece] of flight.parts) {
+      if (!piece) continue;
+      piece.encoded ??= this.#encode(flight, piece);
+      piece.encoded.catch(() => undefined); // awaited when its turn comes
+    }
   }
 
   /** An event that cannot be encoded is poison like one that the far side refuses. */
-  async encode(batch: Batch): Promise<unknown> {
+  async #encode(flight: Flight, { events }: Piece): Promise<unknown> {
+    const { lane, replay, backfill } = flight.run;
+    const marks = { ...(replay !== undefined && { replay }), ...(backfill && { backfill }) };
+    const batch: Batch = { lane, events, ...marks };
     try {
       return await this.#options.sink.encode(batch);
     } catch (error) {
@@ -48,46 +66,93 @@ export class BatchSender {
     }
   }
 
+  async #deliverFirst(flight: Flight, pieces: Piece[], signal: AbortSignal): Promise<void> {
+    const [piece] = pieces;
+    if (!piece) return;
+    const delivery = await this.#send(flight, piece, signal);
+    if (delivery) this.#noteAnswers(flight, pieces, piece, delivery);
+    // a poison event is found by halving: the half without it is delivered
+    else if (pieces[0] === piece) pieces.splice(0, 1, ...halved(piece));
+  }
+
   /** Undefined when the far side refused several events as a whole. */
-  async #send(prepared: Prepared, signal: AbortSignal): Promise<Delivery | undefined> {
+  async #send(flight: Flight, piece: Piece, signal: AbortSignal): Promise<Delivery | undefined> {
     const { sink, clock, answered } = this.#options;
-    const { lane, replay } = prepared.run;
-    const batch = { lane, events: prepared.rest, ...(replay === undefined ? {} : { replay }) };
     try {
-      prepared.encoded ??= this.encode(batch);
-      const encoded = await prepared.encoded.catch((error) => {
-        delete prepared.encoded; // may have failed for a reason that passes
+      piece.encoded ??= this.#encode(flight, piece);
+      const encoded = await piece.encoded.catch((error) => {
+        delete piece.encoded; // may have failed for a reason that passes
         throw error;
       });
       const startedMs = clock.monotonicMs();
       const delivery = await sink.send(encoded, signal);
       answered((clock.monotonicMs() - startedMs) / 1000);
-      return delivery;
+      return this.#understood(delivery, piece.events.length);
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'SINK_REJECTED') throw error;
-      if (batch.events.length > 1) return undefined;
+      if (piece.events.length > 1) return undefined;
       return { rejected: [{ index: 0, reason: error.message }], retry: [] };
     }
   }
 
+  /** Throws when the sink did not answer as a sink does: then nothing is known to be delivered. */
+  #understood(delivery: Delivery, events: number): Delivery {
+    const isIndex = (index: unknown) =>
+      Number.isInteger(index) && Number(index) >= 0 && Number(index) < events;
+    const makesSense =
+      Array.isArray(delivery?.rejected) &&
+      Array.isArray(delivery.retry) &&
+      delivery.rejected.every((rejection) => isIndex(rejection?.index)) &&
+      delivery.retry.every(isIndex);
+    if (makesSense) return delivery;
+    const text = 'the sink answered nonsense: nothing of it counts as delivered';
+    this.#options.sink.distrust(text);
+    throw new HubError('SINK_DISCONNECTED', text);
+  }
+
   /** Throws when a part has to be sent again. */
-  #noteAnswers(queue: Prepared[], prepared: Prepared, { rejected, retry }: Delivery): void {
-    const { run, rest, attempts, refused } = prepared;
+  #noteAnswers(
+    { attempts, refused }: Flight,
+    pieces: Piece[],
+    { events }: Piece,
+    { rejected, retry }: Delivery,
+  ): void {
+    const sent = (event: HubEvent) => (attempts.get(event.offset) ?? 0) + 1;
     for (const { index, reason } of rejected) {
-      const event = rest[index];
-      if (event) refused.set(event.offset, { event, reason });
+      const event = events[index];
+      if (event) refused.set(event.offset, { event, reason, attempts: sent(event) });
     }
     const again: HubEvent[] = [];
-    for (const index of retry) {
-      const event = rest[index];
-      if (!event) continue;
-      const tries = (attempts.get(event.offset) ?? 0) + 1;
+    for (const index of [...retry].sort((a, b) => a - b)) {
+      const event = events[index];
+      if (!event || refused.has(event.offset)) continue;
+      const tries = sent(event);
       attempts.set(event.offset, tries);
       if (tries < this.#options.attemptsMax) again.push(event);
-      else refused.set(event.offset, { event, reason: `not taken in ${tries} attempts` });
+      else {
+        const reason = `not taken in ${tries} attempts`;
+        refused.set(event.offset, { event, reason, attempts: tries });
+      }
     }
-    if (again.length === 0) return;
-    if (queue[0] === prepared) queue[0] = { run, attempts, refused, rest: again };
+    if (again.length === 0) {
+      pieces.shift();
+      return;
+    }
+    pieces[0] = { events: again };
     throw new HubError('SINK_THROTTLED', `the far side took a part; ${again.length} events again`);
   }
+}
+
+function gravest(errors: readonly unknown[]): unknown {
+  const rank = (error: unknown) => {
+    const known = error instanceof HubError ? GRAVEST_FIRST.indexOf(error.code) : -1;
+    return known === -1 ? GRAVEST_FIRST.length : known;
+  };
+  return [...errors].sort((a, b) => rank(a) - rank(b) || longerWait(a, b))[0];
+}
+
+function longerWait(a: unknown, b: unknown): number {
+  const waitMs = (error: unknown) =>
+    (error instanceof HubError ? error.retryAfterMs : undefined) ?? 0;
+  return waitMs(b) - waitMs(a);
 }

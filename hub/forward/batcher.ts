@@ -1,15 +1,10 @@
 import type { Batch, HubEvent, Lane } from '../core/event.ts';
 import { endOf } from '../core/span.ts';
 import type { Block, EventLog } from '../log/log.ts';
+import type { PieceLimits } from './flight.ts';
 
 /** What a batcher reads. */
 export type ReadableLog = Pick<EventLog, 'range' | 'read'>;
-
-export interface BatchLimits {
-  readonly eventsMax: number;
-  /** Payload bytes. */
-  readonly bytesMax: number;
-}
 
 /** A run of one lane: what goes to the sink, and what it settles besides. */
 export interface Run extends Batch {
@@ -24,15 +19,7 @@ export interface Run extends Batch {
   readonly corrupt: number;
   /** Events of which only aggregates are left. */
   readonly thinned: number;
-  /** Where those were. */
-  readonly thinnedAt?: readonly ThinnedPlace[];
   readonly full: boolean;
-}
-
-/** So many events from `at` on are a part of the aggregate behind them. */
-export interface ThinnedPlace {
-  readonly at: number;
-  readonly events: number;
 }
 
 /** A run while it is being cut. */
@@ -42,7 +29,6 @@ interface Cut {
   dropped: number;
   corrupt: number;
   thinned: number;
-  readonly thinnedAt: ThinnedPlace[];
   bytes: number;
 }
 
@@ -67,7 +53,6 @@ export class Batcher {
   readonly #log: ReadableLog;
   readonly #lane: Lane;
   readonly #wanted: (topic: string) => boolean;
-  readonly #limits: BatchLimits;
   readonly #holds: (block: Block) => boolean;
   #blocks: Block[] = [];
   /** Blocks before it have been given up. */
@@ -78,28 +63,25 @@ export class Batcher {
     log: ReadableLog,
     lane: Lane,
     wanted: (topic: string) => boolean,
-    limits: BatchLimits,
     holds: (block: Block) => boolean = () => false,
   ) {
     this.#log = log;
     this.#lane = lane;
     this.#wanted = wanted;
-    this.#limits = limits;
     this.#holds = holds;
   }
 
   /** The run that begins at `from`, or undefined at the tail. */
-  async next(from: number): Promise<Run | undefined> {
-    const run = await this.extend({ ...EMPTY, lane: this.#lane, from, to: from });
+  async next(from: number, limits: PieceLimits): Promise<Run | undefined> {
+    const run = await this.extend({ ...EMPTY, lane: this.#lane, from, to: from }, limits);
     return run.to === from ? undefined : run;
   }
 
   /** The same run with what has come since it was cut. */
-  async extend(run: Run): Promise<Run> {
+  async extend(run: Run, limits: PieceLimits): Promise<Run> {
     const { to, dropped, corrupt, thinned } = run;
     const bytes = bytesOf(run);
-    const thinnedAt = [...(run.thinnedAt ?? [])];
-    const cut: Cut = { events: [...run.events], to, dropped, corrupt, thinned, thinnedAt, bytes };
+    const cut: Cut = { events: [...run.events], to, dropped, corrupt, thinned, bytes };
     let full = run.full;
     while (!full && cut.to - run.from < SETTLED_AT_ONCE_MAX) {
       const { tail } = this.#log.range(this.#lane); // before the read: what comes later is not gone
@@ -111,7 +93,7 @@ export class Batcher {
         if (cut.events.length > 0) break; // a gap ends a run: a batch is contiguous
         this.#skip(cut, next);
       }
-      if (block) full = this.#fill(cut, block);
+      if (block) full = this.#fill(cut, block, limits);
     }
     const { bytes: _counted, ...found } = cut;
     const gone = cut.dropped + cut.corrupt + cut.thinned;
@@ -129,8 +111,7 @@ export class Batcher {
   }
 
   /** Takes what fits from `block`; true when the batch is full. */
-  #fill(cut: Cut, block: Block): boolean {
-    const { eventsMax, bytesMax } = this.#limits;
+  #fill(cut: Cut, block: Block, { eventsMax, bytesMax }: PieceLimits): boolean {
     const wantedTopics = block.topics.map(this.#wanted);
     for (let index = block.indexFrom(cut.to); index < block.count; index++) {
       if (wantedTopics[block.topicIndexAt(index)]) {
@@ -139,9 +120,7 @@ export class Batcher {
         if (!fits || cut.events.length >= eventsMax) return true;
         cut.bytes += event.payload.length;
         cut.events.push(event);
-        const thinned = event.offset - cut.to;
-        if (thinned > 0) cut.thinnedAt.push({ at: cut.to, events: thinned });
-        cut.thinned += thinned;
+        cut.thinned += event.offset - cut.to;
       }
       cut.to = block.offsetAt(index) + 1;
     }

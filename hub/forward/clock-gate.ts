@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts';
+import type { HubEvent } from '../core/event.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import type { Block } from '../log/log.ts';
-import type { Prepared } from './prepared.ts';
 
 type TimedLog = Pick<DurableLog, 'boots'>;
 
@@ -50,18 +50,11 @@ export class ClockGate {
     return this.#holding && this.#wait.waiting ? 'waits for the clock' : undefined;
   }
 
-  /**
-   * `pending` with the times that have become known since it was read; undefined when none have.
-   * What was encoded with the old times has to be encoded again.
-   */
-  retimed(pending: readonly Prepared[]): Prepared[] | undefined {
+  /** What mends times that have become known since the last call; undefined when none have. */
+  corrected(): ((event: HubEvent) => HubEvent) | undefined {
     const { boots } = this.#log;
     if (this.#corrections === boots.corrections) return undefined;
     this.#corrections = boots.corrections;
-    return pending.map(({ encoded: _outdated, ...prepared }) => ({
-      ...prepared,
-      run: { ...prepared.run, events: prepared.run.events.map((event) => boots.retimed(event)) },
-      rest: prepared.rest.map((event) => boots.retimed(event)),
-    }));
+    return (event) => boots.retimed(event);
   }
 }

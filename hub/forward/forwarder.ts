@@ -1,18 +1,19 @@
 /**
- * Drives one sink: reads the log from the sink's cursor, cuts batches, sends them, settles them.
+ * Drives one sink: reads the log from the sink's cursor, cuts flights, sends them, settles them.
  *
  * Invariants:
- * - one batch is under way at a time, so events of a lane arrive in order; while the far side works
- *   on it, the next one is read and encoded;
+ * - one flight is under way at a time, and all events of a device are in one part of it, sent one
+ *   piece after the other: so a device's events of a lane arrive in order;
+ * - between two steps of a flight whatever is more urgent goes first: alarms, then by `order`;
  * - the cursor moves only over what is delivered, filtered, kept as a dead letter, or lost;
- * - a replay goes on only while no live batch is due, and moves no cursor;
+ * - a replay goes on only while no live flight is due, and moves no cursor;
  * - an outage never counts against an event: only an answer about that event does;
  * - nothing here is shared with another forwarder but the log and the wake-up of `Recovery`.
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../core/clock.ts';
 import { describeError, HubError } from '../core/errors.ts';
-import { LANES, type Lane } from '../core/event.ts';
+import { type HubEvent, LANES } from '../core/event.ts';
 import { sumOfLost } from '../core/lost-counts.ts';
 import { RateMeter } from '../core/rate.ts';
 import type { Sink } from '../core/sink.ts';
@@ -20,39 +21,52 @@ import type { SinkStatus } from '../core/status.ts';
 import { topicMatcher } from '../core/topic.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import { BatchSender } from './batch-sender.ts';
-import { Batcher, type BatchLimits, type Run } from './batcher.ts';
-import { ClaimedLog } from './claimed-log.ts';
+import type { Run } from './batcher.ts';
 import { ClockGate, type ClockWait } from './clock-gate.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { endsWithin } from './ends-within.ts';
 import { etaSeconds } from './eta.ts';
+import { type Flight, onceMore, type PieceLimits, type Refused, shrunk } from './flight.ts';
+import { GuardedSink, LET_GO_MS } from './guarded-sink.ts';
+import type { LaneQueue } from './lane-queue.ts';
+import { laneQueues } from './lane-queues.ts';
 import { laneStatus } from './lane-status.ts';
 import { type Link, type LinkInput, nextLink, type RetryDelays, START } from './link.ts';
 import { OldestUnsettled } from './oldest-unsettled.ts';
-import { fresh, type Prepared, type Refused } from './prepared.ts';
+import { Pace } from './pace.ts';
 import type { Recovery } from './recovery.ts';
 import { Replays } from './replays.ts';
 import { Settlement } from './settlement.ts';
+import { type Order, type Turn, Turns } from './turns.ts';
 import { Wakeup } from './wakeup.ts';
 
 /** So many events in a row that the far side takes none of: not poison, but a wrong address. */
-const REJECTIONS_IN_A_ROW_MAX = 100;
-/** How long a sink may take to say goodbye, and before that to notice that it is asked to. */
-const CLOSE_TIMEOUT_MS = 2_000;
-/** Far beyond every sink's own time limit: a sink that has forgotten it must not hang for ever. */
-const CONNECT_TIMEOUT_MS = 60_000;
+const REFUSED_IN_A_ROW_MAX = 1_000;
 /** Without news from the log, look again: a wake-up that was missed costs this much. */
 const IDLE_CHECK_MS = 1_000;
+/** Behind by more than this, new events no longer wait for what is in front of them. */
+const BEHIND_MS = 5_000;
+/** Every so many ranges that are left behind it takes twice as long until one more is. */
+const BEHIND_DOUBLES_EVERY = 4;
 
 export interface ForwarderOptions {
   readonly id: string;
   readonly type: string;
   readonly sink: Sink;
+  /** Makes another sink like `sink`, for one that hangs. */
+  reopen(): Promise<Sink>;
   readonly log: DurableLog;
   readonly clock: Clock;
   random(): number;
   readonly topics: readonly string[];
-  readonly batch: BatchLimits & { readonly lingerMs: number };
+  readonly batch: PieceLimits & { readonly lingerMs: number };
+  readonly order: Order;
+  /** Deliveries side by side at most; 1 for a sink that cannot. */
+  readonly requestsMax: number;
+  /** How long one delivery may take altogether. */
+  readonly deadlineMs: number;
+  /** The same for all events that have to arrive in order. */
+  partOf(event: HubEvent): number;
   /** `attemptsMax` counts answers about one event, never an outage. */
   readonly retry: RetryDelays & { readonly attemptsMax: number };
   readonly confirmWindowMs: number;
@@ -66,12 +80,17 @@ export interface ForwarderOptions {
   ingestPerSecond(): number;
 }
 
+/** What is under way: a flight of the sink's own queues, or one of a replay. */
+type UnderWay = ({ readonly kind: 'queue' } & Turn) | { readonly kind: 'replay' };
+
 export class Forwarder {
   readonly id: string;
   /** Past ranges that the sink is sent again. */
   readonly replays: Replays;
   readonly #options: ForwarderOptions;
+  readonly #sink: GuardedSink;
   readonly #sender: BatchSender;
+  readonly #pace: Pace;
   readonly #settlement: Settlement;
   readonly #deadLetters: DeadLetters;
   readonly #oldest: OldestUnsettled;
@@ -79,15 +98,12 @@ export class Forwarder {
   readonly #rate: RateMeter;
   readonly #stop = new AbortController();
   readonly #wakeup = new Wakeup();
-  readonly #claimed: ClaimedLog;
-  #batchers: Map<Lane, Batcher>;
+  readonly #queues: readonly LaneQueue[];
+  readonly #turns: Turns;
   #link: Link = START;
-  /** Runs to be sent next, the halves of a refused batch among them. */
-  #pending: Prepared[] = [];
-  /** Whose queue is sent from: decided anew for every batch, live first. */
-  #turn: 'live' | 'replay' = 'live';
-  #ahead = new Map<Lane, Promise<Prepared | undefined>>();
-  #rejectionsInARow = 0;
+  /** Decided anew for every step, the most urgent first. */
+  #underWay: UnderWay | undefined;
+  #refusedInARow = 0;
   #checkedMs = 0;
   /** What went wrong last, until something is taken again. */
   #trouble: string | undefined;
@@ -98,22 +114,31 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.id = options.id;
     this.#options = options;
-    const { log, id, clock, confirmWindowMs } = options;
+    const { log, id, clock, confirmWindowMs, batch, topics, order } = options;
     const { attemptsMax } = options.retry;
-    this.#sender = new BatchSender({ ...options, attemptsMax });
+    this.#sink = new GuardedSink(options);
+    this.#sender = new BatchSender({ ...options, sink: this.#sink, attemptsMax });
+    this.#pace = new Pace({ limits: batch, requestsMax: options.requestsMax, clock });
     this.replays = new Replays({
       ...options,
       sink: id,
-      wanted: topicMatcher(options.topics),
+      wanted: topicMatcher(topics),
       wake: () => this.#wakeup.wake(),
     });
     this.#settlement = new Settlement(log, id, clock, confirmWindowMs);
-    this.#claimed = new ClaimedLog(log, (lane) => this.#settlement.cursor(lane).offset);
     this.#deadLetters = new DeadLetters(log, id);
     this.#oldest = new OldestUnsettled(log, (lane) => this.#settlement.cursor(lane).offset);
     this.#gate = new ClockGate(log, options.clockWait);
     this.#rate = new RateMeter(() => clock.monotonicMs());
-    this.#batchers = this.#newBatchers();
+    this.#queues = laneQueues({
+      ...options,
+      wanted: topicMatcher(topics),
+      settlement: this.#settlement,
+      holds: this.#gate.holds,
+      pace: this.#pace,
+      encodeFirst: (flight) => this.#sender.encodeFirst(flight),
+    });
+    this.#turns = new Turns(this.#queues, order, clock);
   }
 
   async start(): Promise<void> {
@@ -132,18 +157,11 @@ export class Forwarder {
     this.#step({ input: 'stop' });
     this.#stop.abort(new HubError('LOG_CLOSED', 'the hub is stopping'));
     this.#wakeup.wake();
-    const { sink, logger } = this.#options;
     const ended = this.#running ?? Promise.resolve();
-    if (!(await endsWithin(CLOSE_TIMEOUT_MS, ended))) {
-      logger.warn('the sink does not let go of what is under way: left behind');
+    if (!(await endsWithin(LET_GO_MS, ended))) {
+      this.#options.logger.warn('the sink does not let go of what is under way: left behind');
     }
-    const closed = settled(
-      () => sink.close(AbortSignal.timeout(CLOSE_TIMEOUT_MS)),
-      (error) => {
-        logger.warn({ error: describeError(error) }, 'the sink did not close cleanly');
-      },
-    );
-    if (!(await endsWithin(CLOSE_TIMEOUT_MS, closed))) logger.warn('the sink does not close');
+    await this.#sink.close();
   }
 
   /** Counters since the start of the process. */
@@ -184,6 +202,7 @@ export class Forwarder {
       deadLetters: this.#deadLetters.count,
       lostEvents: sum.lost,
       lanes,
+      pace: this.#pace.status(),
       replay: this.replays.status(),
     };
   }
@@ -222,7 +241,7 @@ export class Forwarder {
   }
 
   async #connect(): Promise<void> {
-    const instance = await this.#instance();
+    const { instance } = await this.#sink.connect(this.#stop.signal);
     this.#checkedMs = this.#options.clock.monotonicMs();
     if (!this.#settlement.seen(instance)) {
       this.replays.confirm();
@@ -233,26 +252,7 @@ export class Forwarder {
       { instance },
       'the far side restarted: what it had not confirmed is sent again',
     );
-    this.#pending = [];
-    this.#ahead.clear();
-    this.#batchers = this.#newBatchers();
-  }
-
-  /** Connects, and answers which instance of the far side there is. */
-  async #instance(): Promise<string | undefined> {
-    const connecting = new AbortController();
-    const stop = () => connecting.abort(this.#stop.signal.reason);
-    const timer = setTimeout(
-      () => connecting.abort(new HubError('SINK_TIMEOUT', 'connecting took too long')),
-      CONNECT_TIMEOUT_MS,
-    );
-    this.#stop.signal.addEventListener('abort', stop);
-    try {
-      return (await this.#options.sink.connect(connecting.signal)).instance;
-    } finally {
-      clearTimeout(timer);
-      this.#stop.signal.removeEventListener('abort', stop);
-    }
+    for (const queue of this.#queues) queue.reset();
   }
 
   async #wait(untilMs: number): Promise<void> {
@@ -270,65 +270,33 @@ export class Forwarder {
 
   /** Waits for something to send. False when the link has to be looked after first. */
   async #hasNext(): Promise<boolean> {
-    this.#turn = 'live';
-    if (this.#pending.length > 0) return true;
     const now = this.#options.clock.monotonicMs();
     if (now - this.#checkedMs >= this.#settlement.checkIntervalMs) {
       await this.#connect();
       return false;
     }
-    const next = await this.#next();
-    if (this.replays.due && !(next && this.#isDue(next))) {
-      this.#turn = 'replay'; // live events that gather until they are due are read again
+    await this.#leaveBehind();
+    const next = await this.#turns.next((flight, queue) => this.#waitMs(flight, queue));
+    if ('flight' in next) {
+      this.#underWay = { kind: 'queue', ...next };
+      return true;
+    }
+    if (this.replays.due) {
+      this.#underWay = { kind: 'replay' };
       return await this.replays.prepare();
     }
-    if (next) {
-      this.#pending.push(next);
-      if (!next.run.full) await this.#linger(next);
-      return this.#pending.length > 0;
-    }
-    await this.#wakeup.wait(Math.min(this.#settlement.checkIntervalMs, IDLE_CHECK_MS));
+    const { checkIntervalMs } = this.#settlement;
+    await this.#wakeup.wait(Math.min(next.waitMs, checkIntervalMs, IDLE_CHECK_MS));
     return false;
   }
 
-  async #next(): Promise<Prepared | undefined> {
-    for (const lane of LANES) {
-      const ahead = this.#ahead.get(lane);
-      this.#ahead.delete(lane);
-      const prepared = await (ahead ?? this.#prepare(lane, this.#settlement.cursor(lane).offset));
-      if (prepared) return prepared;
-    }
-    return undefined;
-  }
-
-  async #prepare(lane: Lane, from: number): Promise<Prepared | undefined> {
-    const run = await this.#batchers.get(lane)?.next(from);
-    if (!run) return undefined;
-    if (!run.full) return fresh(run);
-    const encoded = this.#sender.encode(run);
-    encoded.catch(() => undefined); // awaited when its turn comes
-    return { ...fresh(run), encoded };
-  }
-
-  /** Lets a small batch grow, for as long as its oldest event may wait. */
-  async #linger(prepared: Prepared): Promise<void> {
-    let { run } = prepared;
-    while (!run.full && run.events.length > 0 && !this.#stop.signal.aborted) {
-      const waitMs = this.#dueInMs(run);
-      if (waitMs <= 0) break;
-      await this.#wakeup.wait(waitMs);
-      if (this.replays.due) {
-        this.#pending = []; // it goes on gathering in the log
-        return;
-      }
-      run = (await this.#batchers.get(run.lane)?.extend(run)) ?? run;
-      this.#pending[0] = fresh(run);
-      if (run.lane !== 'alarm' && this.#alarmWaits()) break;
-    }
-  }
-
-  #isDue({ run }: Prepared): boolean {
-    return run.full || run.events.length === 0 || this.#dueInMs(run) <= 0;
+  /** How long what a queue has may or has to wait yet, in ms. */
+  #waitMs({ run }: Flight, queue: LaneQueue): number {
+    if (run.lane === 'alarm') return 0;
+    const nowMs = this.#options.clock.monotonicMs();
+    const due = queue.begun || run.full || run.events.length === 0;
+    const heldMs = this.#pace.notBeforeMs - nowMs;
+    return due ? heldMs : Math.max(heldMs, this.#dueInMs(run));
   }
 
   /** How long the oldest event of a run may still wait for company. */
@@ -338,43 +306,80 @@ export class Forwarder {
     return arrivedMs + batch.lingerMs - clock.monotonicMs();
   }
 
-  #alarmWaits(): boolean {
-    const { tail } = this.#options.log.range('alarm');
-    return tail > this.#settlement.cursor('alarm').offset;
+  /** With `live_first`: new events go ahead of what has waited for long. */
+  async #leaveBehind(): Promise<void> {
+    const { order, log, batch, logger } = this.#options;
+    if (order.kind !== 'live_first') return;
+    for (const queue of this.#queues) {
+      const { lane, part } = queue;
+      if (part !== 'live' || lane === 'alarm' || queue.begun) continue;
+      const flight = await queue.next();
+      const [first] = flight?.run.events ?? [];
+      if (!flight?.run.full || !first) continue;
+      const left = this.#settlement.cursor(lane).ahead.length;
+      const behindMs = BEHIND_MS * 2 ** Math.floor(left / BEHIND_DOUBLES_EVERY);
+      const ageMs = log.boots.ageMs(first);
+      if (ageMs <= batch.lingerMs + behindMs) continue;
+      const { tail } = log.range(lane);
+      if (!this.#settlement.leaveBehind(lane, tail)) continue;
+      for (const other of this.#queues) if (other.lane === lane && !other.begun) other.reset();
+      const events = tail - flight.run.from;
+      logger.info({ lane, events }, 'behind: new events go ahead, these follow as backlog');
+    }
   }
 
   /** True when the far side took something. */
   async #sendNext(): Promise<boolean> {
-    if (this.#turn === 'replay') return await this.#sendReplay();
+    const underWay = this.#underWay;
+    this.#underWay = undefined;
+    if (!underWay) return false;
+    if (underWay.kind === 'replay') return await this.#sendReplay();
+    const { queue } = underWay;
     this.#correctTimes();
-    const prepared = this.#pending[0];
-    if (!prepared) return false;
-    const { run } = prepared;
-    this.#oldest.sending(run);
-    if (run.full && this.#pending.length === 1 && !this.#ahead.has(run.lane)) {
-      const ahead = this.#prepare(run.lane, run.to);
-      ahead.catch(() => undefined); // awaited when its turn comes
-      this.#ahead.set(run.lane, ahead);
+    const flight = await queue.next();
+    if (!flight) return false;
+    const { run } = flight;
+    if (run.from === this.#settlement.cursor(run.lane).offset) this.#oldest.sending(run);
+    const whole = !queue.begun;
+    queue.begin();
+    const startedMs = this.#options.clock.monotonicMs();
+    try {
+      const answered = await this.#sender.advance(flight, this.#stop.signal);
+      this.#haltAtTooMany(queue, flight);
+      if (!answered) return false;
+      await this.#settle(queue, flight);
+    } catch (error) {
+      this.#slowDown(flight, error);
+      throw error;
+    } finally {
+      this.#turns.spent(queue, this.#options.clock.monotonicMs() - startedMs);
     }
-    if (!(await this.#sender.sendFirst(this.#pending, this.#stop.signal))) return false;
-    await this.#settle(prepared);
-    return run.events.length > prepared.refused.size;
+    const taken = run.events.length - flight.refused.size;
+    const tookMs = this.#options.clock.monotonicMs() - startedMs;
+    if (taken > 0) this.#pace.answered(run.events.length, tookMs, run.full && whole);
+    return taken > 0;
+  }
+
+  #slowDown(flight: Flight, error: unknown): void {
+    if (!(error instanceof HubError)) return;
+    if (error.code === 'SINK_TIMEOUT') shrunk(flight, this.#pace.timedOut());
+    if (error.code === 'SINK_THROTTLED') this.#pace.throttled(this.#rate.perSecond());
   }
 
   async #sendReplay(): Promise<boolean> {
-    const { pending } = this.replays;
-    const [prepared] = pending;
-    if (!prepared || !(await this.#sender.sendFirst(pending, this.#stop.signal))) return false;
-    this.replays.settle(prepared);
-    return prepared.run.events.length > prepared.refused.size;
+    const [flight] = this.replays.pending;
+    if (!flight) return false;
+    const answered = await this.#sender.advance(flight, this.#stop.signal);
+    if (answered) this.replays.settle(flight);
+    else this.replays.stepped(flight);
+    if (!answered) return false;
+    return flight.run.events.length > flight.refused.size;
   }
 
   #correctTimes(): void {
-    const retimed = this.#gate.retimed(this.#pending);
-    if (!retimed) return;
-    this.#pending = retimed;
-    this.#ahead.clear();
-    this.#batchers = this.#newBatchers();
+    const corrected = this.#gate.corrected();
+    if (!corrected) return;
+    for (const queue of this.#queues) queue.retime(corrected);
   }
 
   #settledSome(taken: boolean): void {
@@ -385,20 +390,19 @@ export class Forwarder {
     if (recovered && host) recovery.reached(host);
   }
 
-  async #settle(prepared: Prepared): Promise<void> {
-    const { run } = prepared;
-    const refused = [...prepared.refused.values()].sort((a, b) => a.event.offset - b.event.offset);
-    this.#haltAtTooMany(prepared, refused);
+  async #settle(queue: LaneQueue, { run, refused: refusals }: Flight): Promise<void> {
+    const refused = [...refusals.values()].sort((a, b) => a.event.offset - b.event.offset);
     this.#warnOfGone(run, refused);
     const rejectedMs = this.#options.clock.wallMs();
     const deadLetters = refused.map(({ event, reason }) =>
       this.#deadLetters.add(event, reason, rejectedMs),
     );
-    this.#pending.shift(); // from here on the cursor has moved, whatever happens
+    queue.done(); // from here on the cursor has moved, whatever happens
     await this.#settlement.settle(run, deadLetters);
-    this.#oldest.settled(run);
+    if (run.to === this.#settlement.cursor(run.lane).offset) this.#oldest.settled(run);
     const delivered = run.events.length - refused.length;
-    this.#rejectionsInARow = delivered > 0 ? 0 : this.#rejectionsInARow + refused.length;
+    if (run.events.length > 0)
+      this.#refusedInARow = delivered > 0 ? 0 : this.#refusedInARow + refused.length;
     this.#counters.delivered += delivered;
     this.#counters.filtered += run.filtered;
     this.#counters.dropped += run.dropped;
@@ -425,14 +429,22 @@ export class Forwarder {
    * Throws when so many refusals need a person. What was refused is then asked again at every try,
    * so that mending the far side is enough.
    */
-  #haltAtTooMany(prepared: Prepared, refused: readonly Refused[]): void {
-    if (refused.length === 0) return;
-    const events = refused.map(({ event }) => event);
+  #haltAtTooMany(queue: LaneQueue, flight: Flight): void {
+    const { run, refused, parts } = flight;
+    if (refused.size === 0) return;
+    const events = Array.from(refused.values(), ({ event }) => event);
+    const left = parts.flat().flatMap((piece) => piece.events);
     const noRoom = !this.#deadLetters.hasRoomFor(events);
-    const allRefused = refused.length === prepared.run.events.length;
-    const inARow = allRefused ? this.#rejectionsInARow + refused.length : 0;
-    if (!noRoom && inARow <= REJECTIONS_IN_A_ROW_MAX) return;
-    this.#pending[0] = { ...fresh(prepared.run), rest: events };
+    const allRefused = refused.size + left.length === run.events.length;
+    const inARow = allRefused ? this.#refusedInARow + refused.size : 0;
+    if (!noRoom && inARow <= REFUSED_IN_A_ROW_MAX) return;
+    this.#refusedInARow = inARow;
+    queue.done(
+      onceMore(
+        flight,
+        [...events, ...left].sort((a, b) => a.offset - b.offset),
+      ),
+    );
     throw new HubError(
       'SINK_REFUSED',
       noRoom
@@ -461,22 +473,5 @@ export class Forwarder {
     const { clock, random, retry } = this.#options;
     const around = { nowMs: clock.monotonicMs(), random: random(), retry };
     this.#link = nextLink(this.#link, input, around);
-  }
-
-  #newBatchers(): Map<Lane, Batcher> {
-    const { topics, batch } = this.#options;
-    const log = this.#claimed;
-    const wanted = topicMatcher(topics);
-    const { holds } = this.#gate;
-    return new Map(LANES.map((lane) => [lane, new Batcher(log, lane, wanted, batch, holds)]));
-  }
-}
-
-/** Runs `work` and hands its failure on, also one that comes before the first await. */
-async function settled(work: () => Promise<void>, failed: (error: unknown) => void): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    failed(error);
   }
 }

@@ -24,9 +24,9 @@ import {
 } from '../core/status.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import type { ReplayProgress, ReplayRecord } from '../log/replay-records.ts';
-import { Batcher, type BatchLimits } from './batcher.ts';
+import { Batcher } from './batcher.ts';
 import { ClaimedLog } from './claimed-log.ts';
-import { fresh, type Prepared, type Refused } from './prepared.ts';
+import { type Flight, flightOf, type PieceLimits, type Refused } from './flight.ts';
 import { type ByLane, logUpTo, offsetsOf, partOf, type TimeRange } from './replay-range.ts';
 
 /** Behind the one that runs. Each holds a part of the log back from retention. */
@@ -41,7 +41,7 @@ export interface ReplaysOptions {
   readonly sink: string;
   readonly clock: Clock;
   readonly wanted: (topic: string) => boolean;
-  readonly batch: BatchLimits;
+  readonly batch: PieceLimits;
   /** See SinkSpec: 0 when what is acknowledged is durable. */
   readonly confirmWindowMs: number;
   readonly logger: Logger;
@@ -66,8 +66,8 @@ export class Replays {
   readonly #claimed: ClaimedLog;
   #running: Running | undefined;
   #replayedEvents = 0;
-  /** Runs to be sent next, the halves of a refused batch among them. */
-  pending: Prepared[] = [];
+  /** To be sent next: one at most. */
+  pending: Flight[] = [];
 
   constructor(options: ReplaysOptions) {
     this.#options = options;
@@ -145,30 +145,45 @@ export class Replays {
       if (!this.#waitsForConfirmation(record)) this.#end(record, 'finished');
       return false;
     }
-    const run = await this.#running?.batchers.get(lane)?.next(record.progress.next[lane]);
+    const run = await this.#running?.batchers
+      .get(lane)
+      ?.next(record.progress.next[lane], this.#options.batch);
     if (this.#begun()?.id !== record.id || !run) return false; // cancelled meanwhile
     const part = partOf(run, record);
-    if (part.events.length > 0) this.pending.push(fresh(part));
-    else this.#advance(record, fresh(part));
+    if (part.events.length > 0) this.pending.push(flightOf(part));
+    else this.#advance(record, flightOf(part));
     return this.pending.length > 0;
   }
 
   /** The far side has answered for the first of `pending`. */
-  settle(prepared: Prepared): void {
-    if (this.pending[0] === prepared) this.pending.shift();
+  settle(flight: Flight): void {
+    if (this.pending[0] === flight) this.pending.shift();
     const record = this.#begun();
     const running = this.#running;
-    if (!record || !running || record.id !== prepared.run.replay) return; // cancelled meanwhile
-    const { run, refused } = prepared;
+    if (!record || !running || record.id !== flight.run.replay) return; // cancelled meanwhile
+    const { run, refused } = flight;
     const taken = run.events.length - refused.size;
     this.#replayedEvents += taken;
+    this.#advance(record, flight);
     running.refusedInARow = taken > 0 ? 0 : running.refusedInARow + refused.size;
-    const advanced = this.#advance(record, prepared);
-    if (running.refusedInARow > REFUSED_IN_A_ROW_MAX) {
-      const [first] = refused.values();
-      const detail = `the far side refused ${running.refusedInARow} events in a row`;
-      this.#end({ ...advanced, detail: `${detail}, for example: ${first?.reason}` }, 'failed');
-    }
+    this.#endAtTooMany(running.refusedInARow, refused);
+  }
+
+  /** A step of the flight is done: a replay of which the far side takes nothing ends. */
+  stepped({ run, parts, refused }: Flight): void {
+    const running = this.#running;
+    if (!running || running.id !== run.replay) return;
+    const left = parts.flat().reduce((sum, { events }) => sum + events.length, 0);
+    const allRefused = refused.size + left === run.events.length;
+    if (allRefused) this.#endAtTooMany(running.refusedInARow + refused.size, refused);
+  }
+
+  #endAtTooMany(inARow: number, refused: ReadonlyMap<number, Refused>): void {
+    const record = this.#begun();
+    if (!record || inARow <= REFUSED_IN_A_ROW_MAX) return;
+    const [first] = refused.values();
+    const detail = `the far side refused ${inARow} events in a row`;
+    this.#end({ ...record, detail: `${detail}, for example: ${first?.reason}` }, 'failed');
   }
 
   /** The far side is the one it was: what it has had for a window is there for good. */
@@ -207,10 +222,10 @@ export class Replays {
   }
 
   #runningOf({ id, to }: ReplayRecord): Running {
-    const { wanted, batch, clock } = this.#options;
+    const { wanted, clock } = this.#options;
     this.#claimed.forget();
     const upTo = logUpTo(this.#claimed, to);
-    const batchers = new Map(LANES.map((lane) => [lane, new Batcher(upTo, lane, wanted, batch)]));
+    const batchers = new Map(LANES.map((lane) => [lane, new Batcher(upTo, lane, wanted)]));
     const rate = new RateMeter(() => clock.monotonicMs());
     return { id, batchers, rate, refusedInARow: 0, mark: undefined };
   }
@@ -228,7 +243,7 @@ export class Replays {
     return LANES.some((lane) => confirmed.next[lane] < progress.next[lane]);
   }
 
-  #advance(record: ReplayRecord, { run, refused }: Prepared): ReplayRecord {
+  #advance(record: ReplayRecord, { run, refused }: Flight): ReplayRecord {
     const { progress } = record;
     assert.equal(run.from, progress.next[run.lane], 'a replay goes on where it was');
     const next: ReplayProgress = {

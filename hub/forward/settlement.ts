@@ -1,9 +1,16 @@
-import assert from 'node:assert';
 import type { Clock } from '../core/clock.ts';
 import { LANES, type Lane } from '../core/event.ts';
 import { addLost } from '../core/lost-counts.ts';
-import type { CursorCounts, CursorState } from '../log/cursors.ts';
+import {
+  type CursorCounts,
+  type CursorState,
+  countsOf,
+  livePosition,
+  type OffsetRange,
+  settling,
+} from '../log/cursor-state.ts';
 import type { DurableLog } from '../log/durable-log.ts';
+import { countsWithout, givenUp, type PassedOver } from '../log/give-up.ts';
 import type { WriteOperation } from '../log/storage/storage.ts';
 import type { Run } from './batcher.ts';
 
@@ -13,6 +20,9 @@ const MARKS_PER_WINDOW = 60;
  * While nobody asks for the instance, as in a long drain, marks wait; this many are two windows.
  */
 const MARKS_MAX = 2 * MARKS_PER_WINDOW;
+
+/** Ranges settled ahead of a backlog: each is one outage or so, and a line of the cursor. */
+const RANGES_MAX = 32;
 
 /** Where all lanes stood at a time. */
 interface Mark {
@@ -44,15 +54,35 @@ export class Settlement {
     return this.#log.cursors.get(this.#sink, lane);
   }
 
+  /** Where the newest events of a lane go on. */
+  livePosition(lane: Lane): number {
+    return livePosition(this.cursor(lane));
+  }
+
+  /** What is left behind in a lane while newer events go ahead of it; undefined when nothing is. */
+  backlog(lane: Lane): OffsetRange | undefined {
+    const { offset, ahead } = this.cursor(lane);
+    return ahead[0] && { from: offset, to: ahead[0].from };
+  }
+
+  /** Leaves what is not settled before `at` behind, if there is room to remember one more range. */
+  leaveBehind(lane: Lane, at: number): boolean {
+    const cursor = this.cursor(lane);
+    if (at <= livePosition(cursor) || cursor.ahead.length >= RANGES_MAX) return false;
+    const ahead = [...cursor.ahead, { from: at, to: at }];
+    const confirmed = this.#windowMs > 0 ? cursor.confirmed : { ...cursor.confirmed, ahead };
+    this.#log.settled(this.#sink, lane, { ...cursor, ahead, confirmed });
+    return true;
+  }
+
   /**
    * Settles a run: all its events are delivered, but for `deadLetters`. With dead letters it
    * resolves when they and the cursor are durable, in one write.
    */
   async settle(run: Run, deadLetters: readonly WriteOperation[]): Promise<void> {
     const before = this.cursor(run.lane);
-    assert.equal(run.from, before.offset, 'runs are settled in order');
     const counts: CursorCounts = {
-      offset: run.to,
+      ...settling({ offset: before.offset, ahead: before.ahead }, run),
       delivered: before.delivered + run.events.length - deadLetters.length,
       filtered: before.filtered + run.filtered,
       deadLettered: before.deadLettered + deadLetters.length,
@@ -68,6 +98,16 @@ export class Settlement {
     const operations = [this.#log.cursors.operation(this.#sink, run.lane)];
     await new Promise<void>((resolve, reject) => {
       this.#log.write(operations, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** The sink goes without `ranges`, none of which it has settled; for good, also when it rewinds. */
+  leaveOut(lane: Lane, ranges: readonly OffsetRange[], passed: PassedOver): void {
+    this.#log.settled(this.#sink, lane, givenUp(this.cursor(lane), ranges, passed));
+    this.#marks = this.#marks.map(({ atMs, counts }) => {
+      const before = counts.get(lane);
+      const after = before && countsWithout(before, ranges, passed);
+      return { atMs, counts: after ? new Map(counts).set(lane, after) : counts };
     });
   }
 
@@ -124,12 +164,7 @@ export class Settlement {
   }
 
   #mark(): Mark {
-    const counts = new Map(
-      LANES.map((lane) => {
-        const { offset, delivered, filtered, deadLettered, thinned, lost } = this.cursor(lane);
-        return [lane, { offset, delivered, filtered, deadLettered, thinned, lost }];
-      }),
-    );
+    const counts = new Map(LANES.map((lane) => [lane, countsOf(this.cursor(lane))]));
     return { atMs: this.#clock.monotonicMs(), counts };
   }
 }

@@ -1,44 +1,16 @@
 import { LANES, type Lane } from '../core/event.ts';
-import type { LostCounts } from '../core/lost-counts.ts';
+import {
+  advanced,
+  type CursorState,
+  countsOf,
+  edgesOf,
+  gapsIn,
+  livePosition,
+  type OffsetRange,
+} from './cursor-state.ts';
 import { cursorKey } from './keys.ts';
 import { openRecord, sealRecord } from './record.ts';
 import type { Storage, WriteOperation } from './storage/storage.ts';
-
-/**
- * What a sink has settled in a lane.
- *
- * Invariant, per sink and lane:
- * `offset - start = delivered + filtered + deadLettered + thinned + the sum of lost`, where `start`
- * is where the sink began. Nothing leaves the hub without being in one of the five.
- */
-export interface CursorState extends CursorCounts {
-  readonly start: number;
-  /**
-   * Where the far side is known to have made everything durable: below it the log may trim, and to
-   * it the cursor goes back when the far side forgot. Equal to the cursor unless the sink has a
-   * confirm window.
-   */
-  readonly confirmed: CursorCounts;
-  /** The far side's instance that holds what lies between `confirmed` and `offset`. */
-  readonly instance?: string;
-}
-
-export interface CursorCounts {
-  /** Everything below is settled; the next event to look at. */
-  readonly offset: number;
-  readonly delivered: number;
-  readonly filtered: number;
-  readonly deadLettered: number;
-  /** Reached the sink only as a part of aggregates, see `thin`. */
-  readonly thinned: number;
-  /** Gone before the sink had them, by reason. */
-  readonly lost: LostCounts;
-}
-
-export function cursorAt(offset: number): CursorState {
-  const counts = { offset, delivered: 0, filtered: 0, deadLettered: 0, thinned: 0, lost: {} };
-  return { ...counts, start: offset, confirmed: counts };
-}
 
 /**
  * What a reader holds in memory of a lane, so that `thin` leaves it alone: blocks read before and
@@ -57,15 +29,6 @@ interface OpenClaim {
   to: number;
 }
 
-function countsOf({ offset, delivered, filtered, deadLettered, thinned, lost }: CursorCounts) {
-  return { offset, delivered, filtered, deadLettered, thinned, lost };
-}
-
-function advanced(counts: CursorCounts, offset: number): CursorCounts {
-  const delivered = counts.delivered + offset - counts.offset;
-  return { ...countsOf(counts), offset, delivered };
-}
-
 /**
  * The cursors of the configured sinks. They ride with the next group commit; alone they are written
  * without an fsync, because an old cursor after a crash costs duplicates, never a loss.
@@ -74,6 +37,7 @@ export class Cursors {
   readonly #states = new Map<string, Map<Lane, CursorState>>();
   readonly #changed = new Map<string, Set<Lane>>();
   readonly #claims = new Set<OpenClaim>();
+  readonly #new = new Set<string>();
 
   /**
    * Reads the cursors of `sink`; `fallback` makes one for a lane in which it has none, or only a
@@ -89,9 +53,20 @@ export class Cursors {
     for (const lane of LANES) {
       const saved = await storage.get(cursorKey(sink, lane));
       const state = openRecord<CursorState>(saved);
-      lanes.set(lane, state ?? fallback(lane, saved !== undefined));
+      const known = state && {
+        ...state,
+        ...countsOf(state),
+        confirmed: countsOf(state.confirmed),
+      };
+      lanes.set(lane, known ?? fallback(lane, saved !== undefined));
       if (!state) this.#mark(sink, lane);
+      if (saved === undefined) this.#new.add(cursorKey(sink, lane).toString());
     }
+  }
+
+  /** Whether the sink had no place in the lane when the log was opened. */
+  isNew(sink: string, lane: Lane): boolean {
+    return this.#new.has(cursorKey(sink, lane).toString());
   }
 
   get(sink: string, lane: Lane): CursorState {
@@ -110,7 +85,7 @@ export class Cursors {
     for (const [sink, lanes] of this.#states) {
       const state = lanes.get(lane);
       if (!state || state.confirmed.offset >= head) continue;
-      const counts = state.offset < head ? advanced(state, head) : countsOf(state);
+      const counts = advanced(state, head);
       const { start, instance } = state;
       const confirmed = advanced(state.confirmed, head);
       this.set(sink, lane, { ...counts, start, confirmed, ...(instance && { instance }) });
@@ -129,8 +104,26 @@ export class Cursors {
   /** The offset up to which some sink has seen the lane. */
   seen(lane: Lane): number {
     let seen = 0;
-    for (const lanes of this.#states.values()) seen = Math.max(seen, lanes.get(lane)?.offset ?? 0);
+    for (const lanes of this.#states.values()) {
+      const state = lanes.get(lane);
+      if (state) seen = Math.max(seen, livePosition(state));
+    }
     return seen;
+  }
+
+  /** The parts of `[from, to)` that some sink has not settled for good, ascending. */
+  unsettledIn(lane: Lane, from: number, to: number): OffsetRange[] {
+    const gaps = [...this.#states.values()].flatMap((lanes) => {
+      const state = lanes.get(lane);
+      return state ? gapsIn(state.confirmed, from, to) : [];
+    });
+    const joined: OffsetRange[] = [];
+    for (const gap of gaps.sort((a, b) => a.from - b.from)) {
+      const last = joined.at(-1);
+      if (!last || gap.from > last.to) joined.push(gap);
+      else joined[joined.length - 1] = { from: last.from, to: Math.max(last.to, gap.to) };
+    }
+    return joined;
   }
 
   /** For one reader of a lane: empty until it reaches for something. */
@@ -157,8 +150,9 @@ export class Cursors {
     for (const lanes of this.#states.values()) {
       const state = lanes.get(lane);
       if (!state) continue;
-      if (inside(state.offset) || inside(state.confirmed.offset)) return true;
-      if (state.confirmed.offset <= from && state.offset >= to) return true; // may go back
+      if (edgesOf(state).some(inside) || edgesOf(state.confirmed).some(inside)) return true;
+      const settled = gapsIn(state, from, to).length === 0;
+      if (settled && gapsIn(state.confirmed, from, to).length > 0) return true; // may go back
     }
     return false;
   }

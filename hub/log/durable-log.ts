@@ -17,7 +17,8 @@ import { RateMeter } from '../core/rate.ts';
 import type { LogStatus } from '../core/status.ts';
 import { closedError, type Done, GroupCommit } from './commit/group-commit.ts';
 import { Writer } from './commit/writer.ts';
-import type { CursorState, Cursors } from './cursors.ts';
+import type { Cursors } from './cursors.ts';
+import type { CursorState } from './cursor-state.ts';
 import { Checkup } from './damage/checkup.ts';
 import { Damage } from './damage/damage.ts';
 import type { LaneState } from './lane-state.ts';
@@ -185,12 +186,12 @@ export class DurableLog implements EventLog {
         for (const [source, events] of sources) this.received.add(source, lane, events);
       },
       noted: () => mark.note(() => this.#markFacts()),
-      committed: (blocks, seconds, bytes) => {
+      committed: (blocks, facts) => {
         for (const block of blocks) {
           this.#recent.add(block);
           this.#fillRate.add(block.header.storedBytes);
         }
-        observer?.committed?.({ seconds, bytes, blocks: blocks.length });
+        observer?.committed?.({ ...facts, blocks: blocks.length });
         this.#room.measure();
         if (this.#room.nearlyFull()) this.#trimNow();
         if (blocks.length > 0) for (const listener of this.#listeners) listener();

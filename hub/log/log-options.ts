@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Lane } from '../core/event.ts';
 import type { WhenFull } from '../core/status.ts';
+import type { TraceContext } from '../core/trace.ts';
 import type { CommitProfile } from './commit/gathering.ts';
 import type { Durability } from './commit/group-commit.ts';
 import type { Cursors } from './cursors.ts';
@@ -14,6 +15,7 @@ import type { ReplayRecords } from './replay-records.ts';
 import type { Reserve } from './room/reserve.ts';
 import type { WhenFullByLane } from './room/room.ts';
 import type { Aggregate } from './room/thinner.ts';
+import type { Rename, SinkPlace } from './sink-places.ts';
 import type { Finding, Storage } from './storage/storage.ts';
 import type { Boots, ClockChange } from './time/boots.ts';
 
@@ -31,7 +33,7 @@ export interface LogOptions {
   readonly whenFull: WhenFull | WhenFullByLane;
   readonly ageMaxMs: number;
   /** The sinks whose cursors hold the log, and where a new one begins. */
-  readonly sinks: readonly { readonly id: string; readonly start: 'oldest' | 'now' }[];
+  readonly sinks: readonly SinkPlace[];
   /** Free bytes on the volume of the data directory. */
   freeBytes(): Promise<number>;
   /**
@@ -49,12 +51,16 @@ export interface LogObserver {
     readonly seconds: number;
     readonly bytes: number;
     readonly blocks: number;
+    /** Of events that are followed. */
+    readonly traces: readonly TraceContext[];
   }): void;
   damaged?(lane: Lane, range: DamagedRange, problem: string): void;
   /** A file of the storage was not as it should be. */
   found?(finding: Finding): void;
   trouble?(problem: string | undefined): void;
   clock?(change: ClockChange): void;
+  /** A sink has, or should have, the place of another name. */
+  renamed?(rename: Rename): void;
 }
 
 /** What a log consists of when it has been loaded. */

@@ -10,7 +10,8 @@
 import { describeError, HubError } from '../core/errors.ts';
 import { LANES, type Lane } from '../core/event.ts';
 import { isOutOfSpace } from './commit/out-of-space.ts';
-import { Cursors, cursorAt } from './cursors.ts';
+import { Cursors } from './cursors.ts';
+import { cursorAt } from './cursor-state.ts';
 import { salvage } from './damage/salvage.ts';
 import { DurableLog } from './durable-log.ts';
 import { loadIdentity } from './identity.ts';
@@ -20,8 +21,10 @@ import { Received } from './ledger/received.ts';
 import type { LoadedLog, LogOptions } from './log-options.ts';
 import type { MarkFacts } from './mark.ts';
 import { Blocks } from './read/blocks.ts';
+import { offsetAt } from './read/offset-at.ts';
 import { ReplayRecords } from './replay-records.ts';
 import { whenFullByLane } from './room/room.ts';
+import { takeOver, welcomeBack } from './sink-places.ts';
 import type { Finding, WriteOperation } from './storage/storage.ts';
 import { loadBoots } from './time/boots.ts';
 
@@ -56,6 +59,7 @@ async function open(options: LogOptions): Promise<DurableLog> {
     const loaded = await load(options, identity.id, blocks, ours, findings.length > 0);
     const log = new DurableLog(loaded, options);
     await log.start(loaded);
+    await placeByTime(log, options);
     return log;
   } catch (error) {
     await storage.close().catch(() => undefined); // the first error says why
@@ -67,7 +71,7 @@ async function open(options: LogOptions): Promise<DurableLog> {
 }
 
 async function load(
-  { storage, clock, sinks, whenFull }: LogOptions,
+  { storage, clock, sinks, whenFull, observer }: LogOptions,
   id: string,
   blocks: Blocks,
   marked: MarkFacts | undefined,
@@ -86,6 +90,7 @@ async function load(
   const write = (operations: readonly WriteOperation[]) =>
     storage.write(operations, { sync: true });
   if (damaged && (await salvage(storage, blocks, lanes.values(), write)) > 0) await loadLanes();
+  for (const rename of await takeOver(storage, sinks)) observer?.renamed?.(rename);
   const cursors = new Cursors();
   for (const sink of sinks) {
     await cursors.load(storage, sink.id, (lane, lost) => {
@@ -107,9 +112,24 @@ async function load(
   for (const sink of sinks) await replays.load(storage, sink.id);
   const losses = new Losses();
   await losses.load(storage, marked?.lost);
+  await welcomeBack(storage, sinks, { cursors, losses }, (lane) => lanes.get(lane)?.head ?? 0);
   const received = new Received();
   await received.load(storage, (lane) => lanes.get(lane)?.tail ?? 0, marked?.refused);
   const ends = Array.from(lanes.values(), ({ lastLoaded }) => lastLoaded ?? []).flat();
   const boots = await loadBoots(storage, clock, ends);
   return { id, lanes, blocks, boots, cursors, losses, received, replays, readableEnds };
+}
+
+/**
+ * A sink that begins at a time has its place when the log can be asked for it. Nothing reads for it
+ * before.
+ */
+async function placeByTime(log: DurableLog, { sinks }: LogOptions): Promise<void> {
+  for (const { id, start } of sinks) {
+    if (typeof start !== 'number') continue;
+    for (const lane of LANES) {
+      if (!log.cursors.isNew(id, lane)) continue;
+      log.cursors.set(id, lane, cursorAt(await offsetAt(log, lane, start)));
+    }
+  }
 }

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import {
+  eventLimitFields,
+  eventLimitOf,
   headerSecret,
+  headerSecrets,
   httpClientFields,
   httpUrl,
   missingOfPair,
-  secret,
 } from '../../config/fields.ts';
-import { headerNameProblem, headerValueProblem } from '../../hub/core/http-request.ts';
+import { hostPortOf } from '../../hub/core/host-port.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 
 /** Headers the sink sets itself; two of one kind would contradict each other. */
@@ -21,21 +23,7 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'webhook-id',
 ]);
 
-/** More would be a mistake: far sides refuse requests with more than 8 to 16 KiB of headers. */
-const HEADERS_MAX = 50;
-
-const headers = z
-  .record(z.string(), secret())
-  .superRefine((record, context) => {
-    if (Object.keys(record).length > HEADERS_MAX)
-      context.addIssue({ code: 'custom', message: `more than ${HEADERS_MAX} headers` });
-    for (const [name, value] of Object.entries(record)) {
-      const own = OWN_HEADERS.has(name.toLowerCase()) ? 'is set by the sink itself' : undefined;
-      const problem = headerNameProblem(name) ?? own ?? headerValueProblem(value.reveal());
-      if (problem) context.addIssue({ code: 'custom', path: [name], message: `header ${problem}` });
-    }
-  })
-  .default({});
+const headers = headerSecrets(OWN_HEADERS, 'is set by the sink itself');
 
 const options = z
   .strictObject({
@@ -56,6 +44,7 @@ const options = z
       'Further request headers. Values may be `${ENV}` or `{ file: PATH }`.',
     ),
     token: headerSecret().optional().describe('Sent as `Authorization: Bearer <token>`.'),
+    ...eventLimitFields(),
     ...httpClientFields(),
   })
   .superRefine((value, context) => {
@@ -79,6 +68,8 @@ export const httpSinkSpec = {
   type: 'http',
   summary: 'Sends batches of CloudEvents to a webhook or any other HTTP endpoint.',
   options,
-  host: (value) => new URL(value.url).host,
+  requestsMax: (value) => value.connections_max,
+  host: (value) => hostPortOf(value.url),
+  eventLimit: eventLimitOf,
   create: async (value, context) => new (await import('./sink.ts')).HttpSink(value, context),
 } as const satisfies SinkSpec<typeof options>;

@@ -7,6 +7,7 @@ import {
   missingOfPair,
   secret,
 } from '../../config/fields.ts';
+import { hostPortOf } from '../../hub/core/host-port.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 
 const url = httpUrl().superRefine((text, context) => {
@@ -77,6 +78,7 @@ export const influxSinkSpec = {
   summary: 'Writes readings as line protocol to InfluxDB 1, InfluxDB 2 or VictoriaMetrics.',
   options,
   confirmWindowMs: (value) => value.confirm_window,
-  host: (value) => new URL(value.url).host,
+  requestsMax: (value) => value.connections_max,
+  host: (value) => hostPortOf(value.url),
   create: async (value, context) => new (await import('./sink.ts')).InfluxSink(value, context),
 } as const satisfies SinkSpec<typeof options>;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { HubEvent } from '../../hub/core/event.ts';
 import { Batcher, type Run } from '../../hub/forward/batcher.ts';
+import type { PieceLimits } from '../../hub/forward/flight.ts';
 import type { Block, EventLog } from '../../hub/log/log.ts';
 
 interface Given {
@@ -100,16 +101,16 @@ const limits = fc.record({
   bytesMax: fc.integer({ min: 1, max: 200 }),
 });
 
-async function allRuns(batcher: Batcher): Promise<Run[]> {
+async function allRuns(batcher: Batcher, max: PieceLimits): Promise<Run[]> {
   const runs: Run[] = [];
   for (let from = 0; ; from = runs.at(-1)?.to ?? from) {
-    const run = await batcher.next(from);
+    const run = await batcher.next(from, max);
     if (!run) return runs;
     runs.push(run);
   }
 }
 
-function assertSound(run: Run, { eventsMax, bytesMax }: { eventsMax: number; bytesMax: number }) {
+function assertSound(run: Run, { eventsMax, bytesMax }: PieceLimits) {
   assert.ok(run.to > run.from);
   assert.equal(
     run.to - run.from,
@@ -126,7 +127,7 @@ test('batcher: runs cover the lane without gap or overlap, whatever is filtered,
   await fc.assert(
     fc.asyncProperty(given, limits, async (of, max) => {
       const blocks = blocksOf(of);
-      const runs = await allRuns(new Batcher(blocks.asLog(), 'normal', wanted, max));
+      const runs = await allRuns(new Batcher(blocks.asLog(), 'normal', wanted), max);
       let to = 0;
       for (const run of runs) {
         assert.equal(run.from, to);
@@ -151,14 +152,14 @@ test('batcher: a run that is extended while the log grows is the run that would 
     fc.asyncProperty(given, limits, fc.nat(12), async ({ blocks }, max, early) => {
       const log = new Blocks();
       for (const block of blocks.slice(0, early)) log.grow(block);
-      const batcher = new Batcher(log.asLog(), 'normal', wanted, max);
-      let run = await batcher.next(0);
+      const batcher = new Batcher(log.asLog(), 'normal', wanted);
+      let run = await batcher.next(0, max);
       for (const block of blocks.slice(early)) {
         log.grow(block);
-        run = run ? await batcher.extend(run) : await batcher.next(0);
+        run = run ? await batcher.extend(run, max) : await batcher.next(0, max);
         if (run) assertSound(run, max);
       }
-      const whole = await new Batcher(log.asLog(), 'normal', wanted, max).next(0);
+      const whole = await new Batcher(log.asLog(), 'normal', wanted).next(0, max);
       const shape = (r: Run | undefined) => r && [r.events.map(({ offset }) => offset), r.full];
       // where nothing but gaps follow, an early run may have ended at one and keeps its end
       if (run?.events.length) assert.deepEqual(shape(run), shape(whole));
@@ -169,19 +170,21 @@ test('batcher: a run that is extended while the log grows is the run that would 
 
 test('batcher: with a filter that lets nothing through, the whole lane is settled', async () => {
   const log = blocksOf({ blocks: [{ sizes: [1, 1, 1], damaged: false }], head: 0 });
-  const batcher = new Batcher(log.asLog(), 'normal', () => false, { eventsMax: 2, bytesMax: 9 });
-  const run = await batcher.next(0);
+  const batcher = new Batcher(log.asLog(), 'normal', () => false);
+  const max = { eventsMax: 2, bytesMax: 9 };
+  const run = await batcher.next(0, max);
   assert.deepEqual([run?.to, run?.filtered, run?.events.length], [3, 3, 0]);
-  assert.equal(await batcher.next(3), undefined);
+  assert.equal(await batcher.next(3, max), undefined);
 });
 
 test('batcher: asked again for an earlier place it gives the same, and counts nothing as lost', async () => {
   const sizes = [1, 1, 1, 1];
   const log = blocksOf({ blocks: [0, 1, 2].map(() => ({ sizes, damaged: false })), head: 0 });
-  const batcher = new Batcher(log.asLog(), 'normal', () => true, { eventsMax: 5, bytesMax: 99 });
-  const first = await batcher.next(0);
-  await batcher.next(5);
-  assert.deepEqual(await batcher.next(0), first);
+  const batcher = new Batcher(log.asLog(), 'normal', () => true);
+  const max = { eventsMax: 5, bytesMax: 99 };
+  const first = await batcher.next(0, max);
+  await batcher.next(5, max);
+  assert.deepEqual(await batcher.next(0, max), first);
 });
 
 test('batcher: what is appended while a damaged tail is read is not counted as lost', async () => {
@@ -199,8 +202,7 @@ test('batcher: what is appended while a damaged tail is read is not counted as l
     },
     'normal',
     () => true,
-    { eventsMax: 9, bytesMax: 99 },
   );
-  const run = await batcher.next(0);
+  const run = await batcher.next(0, { eventsMax: 9, bytesMax: 99 });
   assert.deepEqual([run?.corrupt, run?.events.map(({ offset }) => offset)], [2, [2, 3, 4]]);
 });

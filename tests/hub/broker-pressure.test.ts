@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import mqttPacket from 'mqtt-packet';
 import { Admission } from '../../hub/intake/broker/admission.ts';
-import { cursorAt } from '../../hub/log/cursors.ts';
+import { cursorAt } from '../../hub/log/cursor-state.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
 import {
   connectPacket,

@@ -105,9 +105,9 @@ test('forwarder: rejections that are named go to the dead letters without a seco
   assert.equal(forwarder.status().deliveredEvents, 8);
 });
 
-test('forwarder: more than a hundred rejections in a row halt; mending the far side is enough', async (t) => {
+test('forwarder: more than a thousand rejections in a row halt; mending the far side is enough', async (t) => {
   const log = await testLog(t);
-  await append(log, many(230));
+  await append(log, many(1_230));
   const { sink, forwarder } = await forwarding(t, log);
   const all = { rejected: offsets(0, 100).map((_, index) => ({ index, reason: 'no' })), retry: [] };
   let mended = false;
@@ -117,11 +117,11 @@ test('forwarder: more than a hundred rejections in a row halt; mending the far s
   assert.match(forwarder.status().detail ?? '', /in a row/);
   const tried = sink.batches.length;
   await until('two more tries', () => sink.batches.length > tried + 1);
-  assert.equal(forwarder.status().deadLetters, 100, 'no more than were kept before it halted');
+  assert.equal(forwarder.status().deadLetters, 1_000, 'no more than were kept before it halted');
   mended = true;
   await until('all settled', () => forwarder.status().lagEvents === 0);
-  assert.deepEqual(sink.taken, offsets(100, 230));
-  assert.equal(forwarder.status().deadLetters, 100);
+  assert.deepEqual(sink.taken, offsets(1_000, 1_230));
+  assert.equal(forwarder.status().deadLetters, 1_000);
   assert.deepEqual(cursorBalance(log), [0, 0, 0]);
 });
 
@@ -218,7 +218,7 @@ test('forwarder: alarms overtake a backlog, and bulk waits', async (t) => {
   ]);
 });
 
-test('forwarder: a small batch waits linger_ms for company, but not when an alarm comes', async (t) => {
+test('forwarder: a small batch waits linger_ms for company; an alarm does not, nor does it end the wait', async (t) => {
   const log = await testLog(t);
   const batch = { eventsMax: 50, bytesMax: 1024 ** 2, lingerMs: 60_000 };
   const { sink, forwarder } = await forwarding(t, log, { batch });
@@ -227,8 +227,11 @@ test('forwarder: a small batch waits linger_ms for company, but not when an alar
   await until('a full batch', () => sink.taken.length === 50);
   assert.equal(sink.batches.length, 1);
   await append(log, many(5));
-  await append(log, many(50), 'alarm');
-  await until('both', () => sink.taken.length === 105);
+  await append(log, many(1), 'alarm');
+  await until('the alarm', () => sink.taken.includes('alarm/0'));
+  assert.equal(forwarder.status().lagEvents, 5);
+  await append(log, many(45));
+  await until('a full batch', () => sink.taken.length === 101);
 });
 
 test('forwarder: only topics of the sink are sent, the others are settled', async (t) => {

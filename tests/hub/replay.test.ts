@@ -368,7 +368,7 @@ test('replay: ends when the far side refuses everything, without halting the sin
   await forwarder.replays.request(ALL);
   const done = await ended(forwarder, 1);
   assert.equal(done.state, 'failed');
-  assert.match(done.detail ?? '', /refused 101 events in a row.*no replays here/);
+  assert.match(done.detail ?? '', /refused \d+ events in a row.*no replays here/);
   assertBalanced(done);
   await append(log, many(5));
   await delivered(forwarder);

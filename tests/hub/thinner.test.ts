@@ -169,8 +169,8 @@ test('a sink in the middle, and a reader that holds blocks, keep theirs from bei
   await seconds(log, clock, 100, DEVICES, (at) => at);
   const claimed = new ClaimedLog(log, () => 305);
   settleTo(log, SINK, 'normal', 305);
-  const batcher = new Batcher(claimed, 'normal', () => true, { eventsMax: 50, bytesMax: 10_000 });
-  const run = await batcher.next(305);
+  const batcher = new Batcher(claimed, 'normal', () => true);
+  const run = await batcher.next(305, { eventsMax: 50, bytesMax: 10_000 });
   const [held] = await log.read('normal', 900, 1);
   assert.ok(run && held);
   await seconds(log, clock, 2_000, DEVICES, (at) => at);

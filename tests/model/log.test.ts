@@ -109,6 +109,8 @@ interface Kept {
   readonly source: string;
 }
 
+const LIMITS = { eventsMax: 5, bytesMax: 1_000 };
+
 class World {
   readonly disk = new MemoryDisk();
   readonly mark = memoryMark();
@@ -148,10 +150,7 @@ class World {
       ageMaxMs: AGE_MAX_MS,
       sinks: [{ id: SINK, start: 'oldest' }],
     });
-    const limits = { eventsMax: 5, bytesMax: 1_000 };
-    this.#batchers = new Map(
-      LANES.map((name) => [name, new Batcher(this.log, name, () => true, limits)]),
-    );
+    this.#batchers = new Map(LANES.map((name) => [name, new Batcher(this.log, name, () => true)]));
     await this.log.checked();
     const tails = new Map(LANES.map((name) => [name, this.log.range(name).tail]));
     this.#atOpen = { restore: this.disk.snapshot(), tails };
@@ -182,7 +181,7 @@ class World {
   async drain(name: Lane, batches: number): Promise<void> {
     const settlement = new Settlement(this.log, SINK, this.clock, 0);
     for (let batch = 0; batch < batches; batch++) {
-      const run = await this.#batchers.get(name)?.next(settlement.cursor(name).offset);
+      const run = await this.#batchers.get(name)?.next(settlement.cursor(name).offset, LIMITS);
       if (!run) return;
       for (const { offset, payload } of run.events) {
         assert.equal(payload.toString(), this.acknowledged.get(name)?.[offset]?.text);

@@ -12,7 +12,6 @@ import { type HubEvent, LANES, type Lane } from '../../hub/core/event.ts';
 import { sumOfLost } from '../../hub/core/lost-counts.ts';
 import { Batcher, type Run } from '../../hub/forward/batcher.ts';
 import { ClaimedLog } from '../../hub/forward/claimed-log.ts';
-import { fresh, halved } from '../../hub/forward/prepared.ts';
 import { Settlement } from '../../hub/forward/settlement.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { blockRange } from '../../hub/log/keys.ts';
@@ -161,21 +160,19 @@ class World {
   async take(name: Lane, eventsMax: number): Promise<void> {
     const { claimed, settlement } = this.parts;
     if (this.held.has(name)) return;
-    const batcher = new Batcher(claimed, name, () => true, { eventsMax, bytesMax: 10_000 });
-    const run = await batcher.next(settlement.cursor(name).offset);
+    const batcher = new Batcher(claimed, name, () => true);
+    const limits = { eventsMax, bytesMax: 10_000 };
+    const run = await batcher.next(settlement.cursor(name).offset, limits);
     if (run) this.held.set(name, run);
   }
 
-  /** The far side has it; in two parts when it can be cut. */
+  /** The far side has it. */
   async settle(name: Lane): Promise<void> {
     const run = this.held.get(name);
     if (!run) return;
     this.held.delete(name);
-    const parts = run.events.length > 1 ? halved(fresh(run)).map((half) => half.run) : [run];
-    for (const part of parts) {
-      this.far.get(name)?.push(part);
-      await this.parts.settlement.settle(part, []);
-    }
+    this.far.get(name)?.push(run);
+    await this.parts.settlement.settle(run, []);
   }
 
   forgotten(): void {

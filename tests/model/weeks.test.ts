@@ -160,9 +160,9 @@ class Gateway {
     const settlement = new Settlement(this.log, sink, this.clock, 0);
     for (const lane of LANES) {
       const limits = { eventsMax: 200, bytesMax: 100_000 };
-      const batcher = new Batcher(this.log, lane, () => true, limits);
+      const batcher = new Batcher(this.log, lane, () => true);
       for (;;) {
-        const run = await batcher.next(settlement.cursor(lane).offset);
+        const run = await batcher.next(settlement.cursor(lane).offset, limits);
         if (!run) break;
         for (const event of run.events) this.#take(sink, event);
         await settlement.settle(run, []);

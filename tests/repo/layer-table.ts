@@ -29,7 +29,13 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     of: 'hub/forward',
-    may: ['hub/core', 'hub/log/keys.ts'],
+    may: [
+      'hub/core',
+      'hub/log/keys.ts',
+      'hub/log/cursor-state.ts',
+      'hub/log/give-up.ts',
+      'hub/log/record.ts',
+    ],
     types: ['hub/log', 'config/schema.ts'],
     why: 'the forwarder drives any sink from any log; dead letters ride in one batch with the cursor',
   },
@@ -105,6 +111,7 @@ export const LAYERS: readonly Layer[] = [
 export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
   aedes: ['hub/intake/broker'],
   'aedes-persistence': ['hub/intake/broker'],
+  aws4fetch: ['hub/core/aws-signature.ts'],
   'classic-level': ['hub/log'],
   commander: ['hub/cli', 'hub/main.ts'],
   fastify: ['hub/api'],

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LANES, type Lane } from '../../core/event.ts';
-import type { CursorState } from '../cursors.ts';
+import { type CursorState, countsOf, settledAhead } from '../cursor-state.ts';
 import { metaKey } from '../keys.ts';
 import { openRecord } from '../record.ts';
 import { errorCode } from '../storage/leveldb/files.ts';
@@ -109,7 +109,7 @@ async function cursorStats(
     const state = openRecord<CursorState>(value);
     if (!lane || !state) continue;
     const { offset, delivered, lost } = state;
-    const lag = Math.max(0, lane.tail - offset);
+    const lag = Math.max(0, lane.tail - offset - settledAhead(countsOf(state)));
     cursors.push({ sink, lane: lane.lane, offset, lag, delivered, lost: { ...lost } });
   }
   return cursors;

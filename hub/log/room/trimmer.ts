@@ -181,12 +181,12 @@ export class Trimmer {
 
   /** What was damaged has been counted as that; so only blocks that could be read count here. */
   #countLost({ from, to }: Segment, header: BlockHeader, state: LaneState): void {
-    const firstOffset = Math.max(from, this.#options.cursors.floor(state.lane, state.tail));
-    if (to <= firstOffset) return;
-    const { boots } = this.#options;
+    const { boots, cursors } = this.#options;
     const times = { fromMs: boots.firstMs(header), toMs: boots.lastMs(header) };
-    const range = { firstOffset, lastOffset: to - 1, ...times };
-    this.#options.lost(state.lane, 'full', to - firstOffset, range);
+    for (const lost of cursors.unsettledIn(state.lane, from, to)) {
+      const range = { firstOffset: lost.from, lastOffset: lost.to - 1, ...times };
+      this.#options.lost(state.lane, 'full', lost.to - lost.from, range);
+    }
   }
 }
 

@@ -1,0 +1,85 @@
+import type { Clock } from '../core/clock.ts';
+import { LANES } from '../core/event.ts';
+import type { Flight } from './flight.ts';
+import type { LaneQueue, Part } from './lane-queue.ts';
+
+/**
+ * `oldest_first`: lane by lane, each in order. `live_first`: new events at once, and what was left
+ * behind in the time that they leave, in `share` of the time at least.
+ */
+export type Order =
+  | { readonly kind: 'oldest_first' }
+  | { readonly kind: 'live_first'; readonly share: number };
+
+/** What the shares are measured over: long against one delivery, short against a person's wait. */
+const MEMORY_MS = 10_000;
+
+/** What is sent next. */
+export interface Turn {
+  readonly queue: LaneQueue;
+  readonly flight: Flight;
+}
+
+/** Whose turn it is: alarms first, then by the order. */
+export class Turns {
+  readonly #queues: readonly LaneQueue[];
+  readonly #order: Order;
+  readonly #clock: Clock;
+  readonly #spentMs: Record<Part, number> = { live: 0, backlog: 0 };
+  #countedMs = 0;
+
+  constructor(queues: readonly LaneQueue[], order: Order, clock: Clock) {
+    this.#queues = queues;
+    this.#order = order;
+    this.#clock = clock;
+  }
+
+  /**
+   * The first that has to wait no longer, or for how long nothing has. `waitMs` says it of what a
+   * queue has; 0 is due.
+   */
+  async next(
+    waitMs: (flight: Flight, queue: LaneQueue) => number,
+  ): Promise<Turn | { readonly waitMs: number }> {
+    let soonestMs = Number.POSITIVE_INFINITY;
+    for (const queue of this.#inOrder()) {
+      const flight = await queue.next();
+      if (!flight) continue;
+      const ms = waitMs(flight, queue);
+      if (ms <= 0) return { queue, flight };
+      soonestMs = Math.min(soonestMs, ms);
+    }
+    return { waitMs: soonestMs };
+  }
+
+  /** So long was spent on sending from `queue`. */
+  spent({ part }: LaneQueue, ms: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const faded = Math.exp((this.#countedMs - nowMs) / MEMORY_MS);
+    this.#countedMs = nowMs;
+    this.#spentMs.live *= faded;
+    this.#spentMs.backlog *= faded;
+    this.#spentMs[part] += ms;
+  }
+
+  #inOrder(): readonly LaneQueue[] {
+    if (this.#order.kind === 'oldest_first') return this.#queues;
+    const alarms = this.#queues.filter(({ lane }) => lane === 'alarm');
+    const others = this.#queues.filter(({ lane }) => lane !== 'alarm');
+    const live = others.filter(({ part }) => part === 'live');
+    const backlog = others.filter(({ part }) => part === 'backlog');
+    const owed = this.#shareOfBacklog() < this.#order.share;
+    return [...alarms, ...(owed ? [...backlog, ...live] : [...live, ...backlog])];
+  }
+
+  #shareOfBacklog(): number {
+    const { live, backlog } = this.#spentMs;
+    return live + backlog > 0 ? backlog / (live + backlog) : 1;
+  }
+}
+
+/** The parts of all lanes, lane by lane, what was left behind first. */
+export const QUEUES = LANES.flatMap((lane) => [
+  { lane, part: 'backlog' as const },
+  { lane, part: 'live' as const },
+]);
