@@ -5,6 +5,36 @@ const SLICE_MS = 8;
 /** The clock is read once per so many items: reading it for each would cost as much as the work. */
 const ITEMS_PER_CLOCK_READING = 64;
 
+/** So many texts are put together before they become bytes: long enough, and soon garbage. */
+const TEXTS_PER_CHUNK = 64;
+
+/**
+ * The texts of all items one after another, with `separator` between them, as UTF-8. Gives way to
+ * the event loop every few milliseconds. What has become bytes is of no concern to the garbage
+ * collector any more.
+ */
+export async function utf8InSlices<Item>(
+  items: readonly Item[],
+  textOf: (item: Item, index: number) => string,
+  frame: { readonly before: string; readonly between: string; readonly after: string },
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let sliceStartMs = performance.now();
+  let text = frame.before;
+  for (const [index, item] of items.entries()) {
+    text += textOf(item, index);
+    if (index < items.length - 1) text += frame.between;
+    if ((index + 1) % TEXTS_PER_CHUNK !== 0) continue;
+    chunks.push(Buffer.from(text));
+    text = '';
+    if (performance.now() - sliceStartMs < SLICE_MS) continue;
+    await nextTurn();
+    sliceStartMs = performance.now();
+  }
+  chunks.push(Buffer.from(text + frame.after));
+  return Buffer.concat(chunks);
+}
+
 /** `items.map(compute)`, giving way to the event loop every few milliseconds. */
 export async function mapInSlices<Item, Result>(
   items: readonly Item[],

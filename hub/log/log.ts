@@ -24,6 +24,7 @@ export interface Block {
    */
   offsetAt(index: number): number;
   topicIndexAt(index: number): number;
+  payloadBytesAt(index: number): number;
   eventAt(index: number): HubEvent;
 }
 

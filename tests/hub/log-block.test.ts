@@ -8,6 +8,7 @@ import {
   type Lane,
   type Message,
 } from '../../hub/core/event.ts';
+import type { TraceContext } from '../../hub/core/trace.ts';
 import {
   BlockBuilder,
   SOURCES_MAX,
@@ -30,7 +31,8 @@ async function sealed(
   }
   const { count, firstReceivedMs, lastReceivedMs, firstMonotonicMs, clockSynced } = builder;
   const times = { firstReceivedMs, lastReceivedMs, firstMonotonicMs, clockSynced };
-  const facts = { lane, count, ...times, bootId: clock.bootId };
+  const { traced } = builder;
+  const facts = { lane, count, ...times, traced, bootId: clock.bootId };
   const place = await sealBlock(builder.body(), facts);
   return place(offset, 7);
 }
@@ -41,7 +43,16 @@ async function opened(bytes: Buffer, lane: Lane = 'normal', offset = 0): Promise
   return Array.from({ length: block.count }, (_, index) => block.eventAt(index));
 }
 
-const anyMessage: fc.Arbitrary<Message> = fc.record({
+const hex = (digits: number) =>
+  fc
+    .array(fc.constantFrom(...'0123456789abcdef'), { minLength: digits, maxLength: digits })
+    .map((all) => all.join(''));
+const anyTrace: fc.Arbitrary<TraceContext> = fc.record(
+  { traceId: hex(32), spanId: hex(16), flags: fc.nat({ max: 255 }) },
+  { noNullPrototype: true },
+);
+
+const anyPlainMessage: fc.Arbitrary<Message> = fc.record({
   topic: fc.oneof(
     fc.string({ unit: 'binary', maxLength: 60 }),
     fc.constantFrom('__proto__', 'constructor', '$SYS/x', '/', 'a//b', 'é/日本/🌊', ''),
@@ -50,6 +61,9 @@ const anyMessage: fc.Arbitrary<Message> = fc.record({
   source: fc.constantFrom('mqtt', 'bridge:pico', 'hub', 'bridge:ü'),
   kind: fc.constantFrom(...EVENT_KINDS),
 });
+const anyMessage: fc.Arbitrary<Message> = fc
+  .tuple(anyPlainMessage, fc.option(anyTrace, { nil: undefined, freq: 3 }))
+  .map(([message, trace]) => (trace ? { ...message, trace } : message));
 
 test('a block reads back as it was written', async () => {
   await fc.assert(
@@ -67,7 +81,7 @@ test('a block reads back as it was written', async () => {
           offset,
         );
         assert.deepEqual(
-          events,
+          events.map((event) => ({ ...event, payload: event.payload })),
           messages.map((message, index) => ({
             ...message,
             lane,
@@ -143,22 +157,27 @@ test('long topics count: a body never outgrows what a reader takes', () => {
   assert.ok(Math.abs(builder.bytes - builder.body().length) < 20);
 });
 
-test('any flipped bit, any cut, and a block under a wrong key are refused', async () => {
-  const bytes = await sealed([{ topic: 't', source: 'mqtt', payload: Buffer.from('21.5') }]);
-  for (let bit = 0; bit < bytes.length * 8; bit++) {
-    const damaged = Buffer.from(bytes);
-    damaged.writeUInt8(damaged.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-    assert.throws(() => readHeader('normal', 0, damaged), { code: 'LOG_CORRUPT' }, `bit ${bit}`);
-  }
-  for (let length = 0; length < bytes.length; length++) {
-    assert.throws(() => readHeader('normal', 0, bytes.subarray(0, length)), {
-      code: 'LOG_CORRUPT',
-    });
-  }
-  assert.ok(bytes.length > HEADER_BYTES);
-  assert.throws(() => readHeader('normal', 1, bytes), /block normal\/1: it says it is normal\/0/);
-  assert.throws(() => readHeader('alarm', 0, bytes), /block alarm\/0: it says it is normal\/0/);
-});
+const TRACE = { traceId: 'a1'.repeat(16), spanId: 'b2'.repeat(8), flags: 1 };
+
+for (const trace of [undefined, TRACE])
+  test(`any flipped bit, any cut and a wrong key are refused, ${trace ? 'with' : 'without'} a trace`, async () => {
+    const bytes = await sealed([
+      { topic: 't', source: 'mqtt', payload: Buffer.from('21.5'), trace },
+    ]);
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const damaged = Buffer.from(bytes);
+      damaged.writeUInt8(damaged.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+      assert.throws(() => readHeader('normal', 0, damaged), { code: 'LOG_CORRUPT' }, `bit ${bit}`);
+    }
+    for (let length = 0; length < bytes.length; length++) {
+      assert.throws(() => readHeader('normal', 0, bytes.subarray(0, length)), {
+        code: 'LOG_CORRUPT',
+      });
+    }
+    assert.ok(bytes.length > HEADER_BYTES);
+    assert.throws(() => readHeader('normal', 1, bytes), /block normal\/1: it says it is normal\/0/);
+    assert.throws(() => readHeader('alarm', 0, bytes), /block alarm\/0: it says it is normal\/0/);
+  });
 
 test('the header remembers whether the wall clock could be trusted', async () => {
   const clock = new FakeClock();
@@ -166,4 +185,50 @@ test('the header remembers whether the wall clock could be trusted', async () =>
   assert.equal(readHeader('normal', 0, await sealed(messages, { clock })).clockSynced, true);
   clock.isSynced = false;
   assert.equal(readHeader('normal', 0, await sealed(messages, { clock })).clockSynced, false);
+});
+
+/** Written by the hub before there were traces: two messages, and a loss. */
+const OLD_BLOCK =
+  '48464201d374074c03000000010001002a00000000000000000080aa6db779420000000080842e4101234567' +
+  '89abcdef0700000000000000460000000e000000030006736974652f6106736974652f620d686f6c64666173' +
+  '742f6c6f737303046d717474086272696467653a7803687562000000000432312e3501000107000204020e02' +
+  '7b7d';
+
+test('blocks from before there were traces are read, and written the same', async () => {
+  const messages: readonly Message[] = [
+    { topic: 'site/a', source: 'mqtt', payload: Buffer.from('21.5') },
+    { topic: 'site/b', source: 'bridge:x', payload: Buffer.alloc(0) },
+    { topic: 'holdfast/loss', source: 'hub', kind: 'loss', payload: Buffer.from('{}') },
+  ];
+  const written = await sealed(messages, { offset: 42, stepMs: 7 });
+  assert.equal(written.toString('hex'), OLD_BLOCK);
+  const events = await opened(Buffer.from(OLD_BLOCK, 'hex'), 'normal', 42);
+  assert.deepEqual(
+    events.map(({ topic, kind, payload }) => [topic, kind, payload.toString()]),
+    [
+      ['site/a', 'message', '21.5'],
+      ['site/b', 'message', ''],
+      ['holdfast/loss', 'loss', '{}'],
+    ],
+  );
+  assert.ok(events.every((event) => !('trace' in event)));
+});
+
+test('a trace takes 25 bytes, and makes the block one that older hubs set aside', async () => {
+  const plain: Message = { topic: 't', source: 'mqtt', payload: Buffer.from('21.5') };
+  const without = await sealed([plain, plain]);
+  const one = await sealed([plain, { ...plain, trace: TRACE }]);
+  assert.equal(one.length - without.length, 25);
+  assert.deepEqual([without[3], one[3]], [1, 4]);
+  const [first, second] = await opened(one);
+  assert.equal(first?.trace, undefined);
+  assert.deepEqual(second?.trace, TRACE);
+  assert.deepEqual(second?.payload, plain.payload);
+});
+
+test('ids that are none leave nothing of another event in the block', async () => {
+  const odd = { traceId: 'xyz', spanId: 'f', flags: 1 };
+  const message = { topic: 't', source: 'mqtt', payload: Buffer.from('1'), trace: odd };
+  const [event] = await opened(await sealed([message]));
+  assert.deepEqual(event?.trace, { traceId: '0'.repeat(32), spanId: '0'.repeat(16), flags: 1 });
 });

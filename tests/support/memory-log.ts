@@ -188,6 +188,7 @@ export class MemoryLog implements EventLog {
       storedBytes: events.reduce((sum, event) => sum + event.payload.length + 20, 0),
       indexFrom: (offset) => Math.max(0, offset - firstOffset),
       offsetAt: (index) => firstOffset + index,
+      payloadBytesAt: (index) => at(events, index).payload.length,
       topicIndexAt: (index) => at(topicIndices, index),
       eventAt: (index) => at(events, index),
     });

@@ -4,7 +4,9 @@
  *   u16 number of topics, each: varint length, UTF-8
  *   u8  number of sources, each: u8 length, UTF-8
  *   records: varint topic index, u8 kind, u8 source index, varint ms since the first record,
- *            varint payload length, payload
+ *            varint payload length, trace, payload
+ *   trace:   only when the high bit of the kind is set, which makes the format of the block 4:
+ *            16 bytes trace id, 8 bytes span id, u8 flags
  *   in a thinned block, for each record: varint its offset less that of the one before it (of the
  *            first: the block's first offset less 1)
  *
@@ -13,13 +15,20 @@
 import assert from 'node:assert';
 import type { Clock } from '../../core/clock.ts';
 import { type ArrivalQuality, EVENT_KINDS, type HubEvent, type Message } from '../../core/event.ts';
+import type { TraceContext } from '../../core/trace.ts';
 import type { Block } from '../log.ts';
 import { type BlockHeader, EVENTS_MAX } from './block-format.ts';
+import { type EventFacts, StoredEvent } from './stored-event.ts';
 
 /** Where a varint of 32 bits ends at the latest, and the two fixed bytes of a record. */
 const VARINT_BYTES_MAX = 5;
 const RECORD_OVERHEAD_BYTES = 3 * VARINT_BYTES_MAX + 2;
 const START_BYTES = 4 * 1024;
+/** In the byte of the kind: a trace comes before the payload. */
+const TRACED = 0x80;
+const TRACE_ID_BYTES = 16;
+const SPAN_ID_BYTES = 8;
+const TRACE_BYTES = TRACE_ID_BYTES + SPAN_ID_BYTES + 1;
 export const TOPICS_MAX = 0xffff;
 export const SOURCES_MAX = 0xff;
 
@@ -32,6 +41,24 @@ function writeVarint(buffer: Buffer, position: number, value: number): number {
   }
   buffer[at++] = rest;
   return at;
+}
+
+function writeTrace(buffer: Buffer, at: number, { traceId, spanId, flags }: TraceContext): number {
+  buffer.fill(0, at, at + TRACE_BYTES); // whatever the ids are, none of another event's bytes stay
+  buffer.write(traceId, at, TRACE_ID_BYTES, 'hex');
+  buffer.write(spanId, at + TRACE_ID_BYTES, SPAN_ID_BYTES, 'hex');
+  buffer[at + TRACE_ID_BYTES + SPAN_ID_BYTES] = flags;
+  return at + TRACE_BYTES;
+}
+
+function readTrace(bytes: Buffer, at: number): TraceContext {
+  const spanAt = at + TRACE_ID_BYTES;
+  const flagsAt = spanAt + SPAN_ID_BYTES;
+  return {
+    traceId: bytes.toString('hex', at, spanAt),
+    spanId: bytes.toString('hex', spanAt, flagsAt),
+    flags: bytes[flagsAt] ?? 0,
+  };
 }
 
 /** What the times of a block are taken from. */
@@ -54,6 +81,7 @@ export class BlockBuilder {
   #started = false;
   #nameBytes = 0;
   #lastDeltaMs = 0;
+  #traced = false;
 
   get count(): number {
     return this.#count;
@@ -66,6 +94,11 @@ export class BlockBuilder {
 
   get clockSynced(): boolean {
     return this.#clockSynced;
+  }
+
+  /** Whether any record has a trace. */
+  get traced(): boolean {
+    return this.#traced;
   }
 
   get firstReceivedMs(): number {
@@ -102,16 +135,21 @@ export class BlockBuilder {
   add(message: Message, clock: Stamping): void {
     const monotonicMs = clock.monotonicMs();
     if (!this.#started) this.start(clock);
-    const { payload } = message;
+    const { payload, trace } = message;
     const delta = Math.max(0, Math.round(monotonicMs - this.#firstMonotonicMs));
-    this.#reserve(RECORD_OVERHEAD_BYTES + payload.length);
+    this.#reserve(RECORD_OVERHEAD_BYTES + TRACE_BYTES + payload.length);
     const records = this.#records;
     let at = writeVarint(records, this.#used, this.#indexOf(this.#topics, message.topic));
-    records[at++] = EVENT_KINDS.indexOf(message.kind ?? 'message');
+    const kind = EVENT_KINDS.indexOf(message.kind ?? 'message');
+    records[at++] = trace === undefined ? kind : kind | TRACED;
     const sourceIndex = this.#indexOf(this.#sources, message.source);
     records[at++] = sourceIndex;
     at = writeVarint(records, at, delta);
     at = writeVarint(records, at, payload.length);
+    if (trace !== undefined) {
+      at = writeTrace(records, at, trace);
+      this.#traced = true;
+    }
     at += payload.copy(records, at);
     this.#used = at;
     this.#lastDeltaMs = delta;
@@ -196,6 +234,8 @@ class Cursor {
  * length.
  */
 const FIELDS = 5;
+/** `TRACED`, in the field of kind and source. */
+const TRACED_FIELD = TRACED << 8;
 
 /** What the stamps of an event mean, as far as is known when it is asked: the `boots` table. */
 export interface EventTimes {
@@ -299,22 +339,28 @@ export class StoredBlock implements Block {
     return this.#field(index, 0);
   }
 
+  payloadBytesAt(index: number): number {
+    return this.#field(index, 4);
+  }
+
   eventAt(index: number): HubEvent {
     const kindAndSource = this.#field(index, 1);
     const delta = this.#field(index, 2);
     const start = this.#field(index, 3);
     const header = this.#header;
-    return {
+    const facts: EventFacts = {
       lane: header.lane,
       offset: this.offsetAt(index),
-      kind: EVENT_KINDS[kindAndSource >>> 8] ?? 'message',
+      kind: EVENT_KINDS[(kindAndSource >>> 8) & ~TRACED] ?? 'message',
       topic: this.topics[this.#field(index, 0)] ?? '',
-      payload: this.#body.subarray(start, start + this.#field(index, 4)),
       source: this.#sources[kindAndSource & 0xff] ?? '',
       ...this.#timeAt(delta),
       monotonicMs: header.firstMonotonicMs + delta,
       bootId: header.bootId,
     };
+    const traced = (kindAndSource & TRACED_FIELD) !== 0;
+    const trace = traced ? readTrace(this.#body, start - TRACE_BYTES) : undefined;
+    return new StoredEvent(facts, trace, this.#body, start, start + this.payloadBytesAt(index));
   }
 
   #timeAt(deltaMs: number) {
@@ -344,9 +390,11 @@ function readRecords(cursor: Cursor, count: number): Uint32Array {
   const fields = new Uint32Array(count * FIELDS);
   for (let at = 0; at < fields.length; at += FIELDS) {
     fields[at] = cursor.varint();
-    fields[at + 1] = (cursor.byte() << 8) | cursor.byte();
+    const kindAndSource = (cursor.byte() << 8) | cursor.byte();
+    fields[at + 1] = kindAndSource;
     fields[at + 2] = cursor.varint();
     const length = cursor.varint();
+    if ((kindAndSource & TRACED_FIELD) !== 0) cursor.at += TRACE_BYTES;
     fields[at + 3] = cursor.at;
     fields[at + 4] = length;
     cursor.at += length;

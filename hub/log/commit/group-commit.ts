@@ -16,6 +16,7 @@ import type { Clock } from '../../core/clock.ts';
 import { HubError } from '../../core/errors.ts';
 import { LANES, type Lane, type Message } from '../../core/event.ts';
 import { RateMeter } from '../../core/rate.ts';
+import { isSampled, type TraceContext } from '../../core/trace.ts';
 import { BlockBuilder } from '../block/block-body.ts';
 import { type BlockHeader, readHeader, sealBlock } from '../block/block-format.ts';
 import { blockKey, metaKey } from '../keys.ts';
@@ -44,6 +45,18 @@ export interface CommittedBlock {
   readonly body: Buffer;
 }
 
+export interface CommitFacts {
+  /** From the start of the write until it was durable. */
+  readonly seconds: number;
+  readonly bytes: number;
+  /** Of the events that are followed, at most TRACES_MAX of them. */
+  readonly traces: readonly TraceContext[];
+}
+
+/** What a span can link to (OpenTelemetry's own limit). */
+const TRACES_MAX = 128;
+const NO_TRACES: readonly TraceContext[] = [];
+
 interface SealedBlock extends CommittedBlock {
   readonly stored: Buffer;
 }
@@ -63,8 +76,8 @@ export interface GroupCommitOptions {
   received(lane: Lane, sources: ReadonlyMap<string, number>): void;
   /** Operations that join the next write because it happens anyway. */
   riders(): WriteOperation[];
-  /** After each write, before the callbacks. `seconds` from its start until it was durable. */
-  committed(blocks: readonly CommittedBlock[], seconds: number, bytes: number): void;
+  /** After each write, before the callbacks. */
+  committed(blocks: readonly CommittedBlock[], facts: CommitFacts): void;
   /** After a write, when the lanes have their new positions, and before it is acknowledged. */
   noted?(): void;
 }
@@ -88,6 +101,8 @@ class Group {
   readonly done: Done[] = [];
   readonly operations: Operations = new Map();
   readonly gathered: Gathered;
+  /** Made when it is needed: most groups follow nothing. */
+  traces: TraceContext[] | undefined;
   bytes = 0;
   /** Takes no more: a block's indices are used up, or it is being packed. */
   full = false;
@@ -153,6 +168,7 @@ export class GroupCommit {
     this.#payloadBytes += message.payload.length;
     group.full ||= builder.full;
     group.done.push(done);
+    if (message.trace !== undefined) followed(group, message.trace);
     if (operations && operations.length > 0) this.#join(group, operations);
     this.#joined(group, lane === 'alarm'); // an alarm does not wait for company
   }
@@ -361,7 +377,8 @@ export class GroupCommit {
     this.#writtenBytes += bytes;
     this.#commitRate.add(1);
     for (const { header } of blocks) lanes.get(header.lane)?.appended(header);
-    this.#options.committed(blocks, (clock.monotonicMs() - startedMs) / 1000, bytes);
+    const seconds = (clock.monotonicMs() - startedMs) / 1000;
+    this.#options.committed(blocks, { seconds, bytes, traces: group.traces ?? NO_TRACES });
     return { done: group.done, error: undefined };
   }
 
@@ -416,6 +433,7 @@ export class GroupCommit {
         lastReceivedMs: builder.lastReceivedMs,
         firstMonotonicMs: builder.firstMonotonicMs,
         clockSynced: builder.clockSynced,
+        traced: builder.traced,
         bootId: this.#options.clock.bootId,
       });
       return { lane, body, place };
@@ -439,6 +457,12 @@ export class GroupCommit {
       }),
     );
   }
+}
+
+function followed(group: Group, trace: TraceContext): void {
+  if (!isSampled(trace)) return;
+  group.traces ??= [];
+  if (group.traces.length < TRACES_MAX) group.traces.push(trace);
 }
 
 function isLarge(group: Group): boolean {

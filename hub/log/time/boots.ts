@@ -144,7 +144,7 @@ export class Boots extends BootTable {
   /** The event with the time that is known now. */
   retimed(event: HubEvent): HubEvent {
     const time = this.timeOf(event, event.receivedMs, event.timeQuality === 'synced');
-    return { ...event, ...time };
+    return { ...event, payload: event.payload, ...time };
   }
 
   /** Whether a synchronisation that is still to come can change the time of such an event. */
