@@ -2,6 +2,7 @@ import type { HubError } from '../core/errors.ts';
 import type { EventKind, Lane } from '../core/event.ts';
 import { remembering } from '../core/remembered.ts';
 import { REMEMBERED_TOPIC_CHARS_MAX, REMEMBERED_TOPICS_MAX, topicMatcher } from '../core/topic.ts';
+import type { IncomingTrace, IntakeTracing } from '../core/trace.ts';
 import type { DurableLog } from '../log/durable-log.ts';
 import type { WriteOperation } from '../log/storage/storage.ts';
 
@@ -30,17 +31,20 @@ export interface IntakePort {
     done: (error?: HubError) => void,
     operations?: readonly WriteOperation[],
     kind?: EventKind,
+    trace?: IncomingTrace,
   ): void;
 }
 
 /** The one way into the log for every input: chooses the lane and counts. */
 export class Intake {
   readonly #log: DurableLog;
+  readonly #tracing: IntakeTracing | undefined;
   readonly #laneOf: (topic: string) => Lane;
   readonly #counts: IntakeCount[] = [];
 
-  constructor(log: DurableLog, lanes: LaneFilters) {
+  constructor(log: DurableLog, lanes: LaneFilters, tracing?: IntakeTracing) {
     this.#log = log;
+    this.#tracing = tracing;
     const isAlarm = topicMatcher(lanes.alarm);
     const isBulk = topicMatcher(lanes.bulk);
     this.#laneOf = remembering(REMEMBERED_TOPICS_MAX, REMEMBERED_TOPIC_CHARS_MAX, (topic) => {
@@ -49,7 +53,7 @@ export class Intake {
     });
   }
 
-  /** A port for `source`: `mqtt` or a bridge of the configuration, so there are few. */
+  /** A port for `source`: `mqtt`, `http` or a bridge of the configuration, so there are few. */
   port(source: string): IntakePort {
     const counts: Record<Lane, IntakeCount> = {
       alarm: { source, lane: 'alarm', events: 0, bytes: 0 },
@@ -58,13 +62,23 @@ export class Intake {
     };
     this.#counts.push(...Object.values(counts));
     return {
-      accept: (topic, payload, done, operations, kind) => {
+      accept: (topic, payload, done, operations, kind = 'message', incoming) => {
         const lane = this.#laneOf(topic);
         const count = counts[lane];
         count.events++;
         count.bytes += payload.length;
-        const message = { topic, payload, source, kind: kind ?? 'message' };
-        this.#log.append(message, lane, done, operations);
+        const followed = this.#tracing?.arrived(source, topic, payload.length, incoming);
+        if (followed === undefined) {
+          const message = { topic, payload, source, kind, trace: incoming };
+          this.#log.append(message, lane, done, operations);
+          return;
+        }
+        const { trace } = followed;
+        const told = (error?: HubError) => {
+          followed.accepted(error);
+          done(error);
+        };
+        this.#log.append({ topic, payload, source, kind, trace }, lane, told, operations);
       },
     };
   }
