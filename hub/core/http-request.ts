@@ -3,20 +3,23 @@
  * followed and nothing is retried here: the forwarder owns that.
  */
 import { readFile } from 'node:fs/promises';
-import { Agent as HttpAgent, request as httpRequestOf, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequestOf } from 'node:https';
+import { type Agent as HttpAgent, request as httpRequestOf, type IncomingMessage } from 'node:http';
+import { request as httpsRequestOf } from 'node:https';
 import { resolve } from 'node:path';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { HubError } from './errors.ts';
+import { MeteredHttpAgent, MeteredHttpsAgent, WireMeter } from './wire-meter.ts';
 
 /** An answer is for people or a short JSON; more than 64 KiB of it would only fill the memory. */
 const ANSWER_BYTES_MAX = 64 * 1024;
-/** A sink sends one request at a time; a second socket serves a look at the far side's health. */
-const SOCKETS_MAX = 2;
+/** Beside the deliveries one socket serves a look at the far side's health. */
+const FURTHER_SOCKETS = 1;
 /** A far side that asks for more than an hour has a mistake in its header, or we have. */
 const RETRY_AFTER_MAX_MS = 3_600_000;
 /** Of the far side's own words, as much as one log line bears. */
 const ANSWER_EXCERPT_CHARS = 200;
+/** And as much as explains a refusal: a problem document, a list of what is wrong. */
+const RESPONSE_CHARS = 1_024;
 
 export interface HttpRequest {
   readonly url: URL;
@@ -44,6 +47,11 @@ export interface TlsFiles {
   readonly ca_file?: string | undefined;
   readonly cert_file?: string | undefined;
   readonly key_file?: string | undefined;
+}
+
+export interface HttpClientOptions extends TlsFiles {
+  /** Deliveries side by side; default 1. */
+  readonly connections_max?: number | undefined;
 }
 
 /** Why `text` is not the address of a far side, or undefined when it is one. */
@@ -91,19 +99,25 @@ function secureContext(pem: SecureContextOptions): SecureContext {
 }
 
 /**
- * Connections for one far side. Files are relative to `folder`.
+ * Connections for one far side, counted by `meter`. Files are relative to `folder`.
  * @throws HubError SINK_REFUSED when a TLS file cannot be read or used.
  */
-export async function httpAgent(url: URL, files: TlsFiles, folder: string): Promise<HttpAgent> {
-  const sockets = { keepAlive: true, noDelay: true, maxSockets: SOCKETS_MAX };
-  if (url.protocol === 'http:') return new HttpAgent(sockets);
+export async function httpAgent(
+  url: URL,
+  files: HttpClientOptions,
+  folder: string,
+  meter = new WireMeter(),
+): Promise<HttpAgent> {
+  const maxSockets = (files.connections_max ?? 1) + FURTHER_SOCKETS;
+  const sockets = { keepAlive: true, noDelay: true, maxSockets };
+  if (url.protocol === 'http:') return new MeteredHttpAgent(sockets, meter);
   const [ca, cert, key] = await Promise.all([
     readPem(folder, 'ca_file', files.ca_file),
     readPem(folder, 'cert_file', files.cert_file),
     readPem(folder, 'key_file', files.key_file),
   ]);
   const pem = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-  return new HttpsAgent({ ...sockets, secureContext: secureContext(pem) });
+  return new MeteredHttpsAgent({ ...sockets, secureContext: secureContext(pem) }, meter);
 }
 
 /** Wrong names and unknown authorities do not heal by themselves. */
@@ -227,9 +241,9 @@ function retryAfterMs(headers: IncomingMessage['headers']): number | undefined {
 }
 
 /** Text of the far side, fit for a log line. */
-function excerpt(text: string): string {
+function excerpt(text: string, chars = ANSWER_EXCERPT_CHARS): string {
   const clean = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();
-  return clean.slice(0, ANSWER_EXCERPT_CHARS);
+  return clean.slice(0, chars);
 }
 
 const REFUSED: ReadonlySet<number> = new Set([401, 403, 404, 407, 410]);
@@ -255,5 +269,6 @@ export function refusal(answer: HttpAnswer, url: URL): HubError | undefined {
   if (REFUSED.has(status)) return new HubError('SINK_REFUSED', message);
   if (status === 408 || status >= 500 || status < 200)
     return new HubError('SINK_DISCONNECTED', message);
-  return new HubError('SINK_REJECTED', message);
+  const response = excerpt(answer.text, RESPONSE_CHARS);
+  return new HubError('SINK_REJECTED', message, response ? { response } : {});
 }

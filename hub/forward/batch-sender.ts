@@ -2,16 +2,20 @@ import type { Clock } from '../core/clock.ts';
 import { describeError, type ErrorCode, HubError } from '../core/errors.ts';
 import type { Batch, HubEvent } from '../core/event.ts';
 import type { Delivery } from '../core/sink.ts';
-import { type Flight, halved, isAnswered, type Piece } from './flight.ts';
+import type { SinkTracing } from '../core/trace.ts';
+import { bytesOf, type Flight, halved, isAnswered, type Piece } from './flight.ts';
+import type { SinkGovernor } from './governor/sink-governor.ts';
 import type { GuardedSink } from './guarded-sink.ts';
 
 export interface BatchSenderOptions {
   readonly sink: GuardedSink;
+  readonly governor: SinkGovernor;
   readonly clock: Clock;
   /** Answers about one event after which it counts as refused. */
   readonly attemptsMax: number;
-  /** Called with the time the far side took. */
-  answered(seconds: number): void;
+  /** Called with the time the far side took, and the trace that this was a part of, if any. */
+  answered(seconds: number, traceId?: string): void;
+  readonly tracing?: SinkTracing | undefined;
 }
 
 /** Of several that failed side by side the one that says most about what to do next. */
@@ -21,6 +25,13 @@ const GRAVEST_FIRST: readonly ErrorCode[] = [
   'SINK_TIMEOUT',
   'SINK_DISCONNECTED',
 ];
+
+/** The far side took a part and wants the other again: no reason to send less. */
+export class PartlyTaken extends HubError {
+  constructor(events: number) {
+    super('SINK_THROTTLED', `the far side took a part; ${events} events again`);
+  }
+}
 
 /** Hands the pieces of a flight to the sink and sorts what the far side says of them. */
 export class BatchSender {
@@ -32,11 +43,12 @@ export class BatchSender {
 
   /**
    * Sends the first piece of every part side by side, and answers whether the far side has said
-   * something of every event of the flight. If not, some were cut in two or others wait behind
-   * them. Throws what keeps it from being sent; what was answered for is not sent again.
+   * something of every event of the flight. If not, some were cut in two, are held back by the
+   * budget, or wait behind others. Throws what keeps it from being sent; what was answered for is
+   * not sent again.
    */
   async advance(flight: Flight, signal: AbortSignal): Promise<boolean> {
-    const deliveries = flight.parts.map((pieces) => this.#deliverFirst(flight, pieces, signal));
+    const deliveries = flight.parts.map((pieces) => this.deliver(flight, pieces, signal));
     const ended = await Promise.allSettled(deliveries);
     const errors = ended.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
     if (errors.length > 0) throw gravest(errors);
@@ -53,10 +65,17 @@ export class BatchSender {
   }
 
   /** An event that cannot be encoded is poison like one that the far side refuses. */
-  async #encode(flight: Flight, { events }: Piece): Promise<unknown> {
-    const { lane, replay, backfill } = flight.run;
-    const marks = { ...(replay !== undefined && { replay }), ...(backfill && { backfill }) };
-    const batch: Batch = { lane, events, ...marks };
+  async #encode(flight: Flight, piece: Piece): Promise<unknown> {
+    const { events } = piece;
+    piece.traced ??= this.#options.tracing?.batch(events);
+    const { lane, replay, retry, backfill } = flight.run;
+    const batch: Batch = {
+      lane,
+      events,
+      ...(replay !== undefined && { replay }),
+      ...(retry !== undefined && { retry }),
+      ...(backfill && { backfill }),
+    };
     try {
       return await this.#options.sink.encode(batch);
     } catch (error) {
@@ -66,33 +85,79 @@ export class BatchSender {
     }
   }
 
-  async #deliverFirst(flight: Flight, pieces: Piece[], signal: AbortSignal): Promise<void> {
+  /**
+   * Sends the first of `pieces`, a part of `flight`. `held`: the budget does not let it go now. Else
+   * it has been answered for, or some of it stays in `pieces`. Throws what keeps it from being sent.
+   */
+  async deliver(flight: Flight, pieces: Piece[], signal: AbortSignal): Promise<'held' | undefined> {
     const [piece] = pieces;
-    if (!piece) return;
+    if (!piece) return undefined;
     const delivery = await this.#send(flight, piece, signal);
-    if (delivery) this.#noteAnswers(flight, pieces, piece, delivery);
+    if (delivery === 'held') return delivery;
+    if (delivery !== 'cut') this.#noteAnswers(flight, pieces, piece, delivery);
     // a poison event is found by halving: the half without it is delivered
     else if (pieces[0] === piece) pieces.splice(0, 1, ...halved(piece));
+    return undefined;
   }
 
-  /** Undefined when the far side refused several events as a whole. */
-  async #send(flight: Flight, piece: Piece, signal: AbortSignal): Promise<Delivery | undefined> {
-    const { sink, clock, answered } = this.#options;
+  /**
+   * `cut`: half of it may pass, as the far side refused several events as a whole, or the budget
+   * has room for some. `held`: nothing was sent, for the budget.
+   */
+  async #send(
+    flight: Flight,
+    piece: Piece,
+    signal: AbortSignal,
+  ): Promise<Delivery | 'cut' | 'held'> {
+    const { events } = piece;
+    const { lane } = flight.run;
     try {
       piece.encoded ??= this.#encode(flight, piece);
       const encoded = await piece.encoded.catch((error) => {
         delete piece.encoded; // may have failed for a reason that passes
         throw error;
       });
-      const startedMs = clock.monotonicMs();
-      const delivery = await sink.send(encoded, signal);
-      answered((clock.monotonicMs() - startedMs) / 1000);
-      return this.#understood(delivery, piece.events.length);
+      const request = { lane, encoded, events: events.length, payloadBytes: bytesOf(events) };
+      const admission = this.#options.governor.admit(request);
+      if (!admission.admitted) return admission.cut ? 'cut' : 'held';
+      let delivered = 0;
+      try {
+        const delivery = await this.#deliver(piece, encoded, signal);
+        delivered = events.length;
+        return delivery;
+      } finally {
+        admission.done(delivered);
+      }
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'SINK_REJECTED') throw error;
-      if (piece.events.length > 1) return undefined;
-      return { rejected: [{ index: 0, reason: error.message }], retry: [] };
+      if (events.length > 1) return 'cut';
+      const { message: reason, response } = error;
+      return { rejected: [{ index: 0, reason, response }], retry: [] };
     }
+  }
+
+  /** Follows one try to send a piece, when one of its events is followed. */
+  async #followed(piece: Piece, sending: Promise<Delivery>): Promise<Delivery> {
+    piece.sent = (piece.sent ?? 0) + 1;
+    piece.traced?.ready();
+    const traced = piece.traced?.delivery(piece.sent);
+    if (traced === undefined) return await sending;
+    try {
+      const delivery = await sending;
+      traced.ended({ rejected: delivery?.rejected?.length ?? 0 });
+      return delivery;
+    } catch (error) {
+      traced.ended({ error });
+      throw error;
+    }
+  }
+
+  async #deliver(piece: Piece, encoded: unknown, signal: AbortSignal): Promise<Delivery> {
+    const { sink, clock, answered } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const delivery = await this.#followed(piece, sink.send(encoded, signal));
+    answered((clock.monotonicMs() - startedMs) / 1000, piece.traced?.traceId);
+    return this.#understood(delivery, piece.events.length);
   }
 
   /** Throws when the sink did not answer as a sink does: then nothing is known to be delivered. */
@@ -118,9 +183,11 @@ export class BatchSender {
     { rejected, retry }: Delivery,
   ): void {
     const sent = (event: HubEvent) => (attempts.get(event.offset) ?? 0) + 1;
-    for (const { index, reason } of rejected) {
+    for (const { index, reason, response, unsent } of rejected) {
       const event = events[index];
-      if (event) refused.set(event.offset, { event, reason, attempts: sent(event) });
+      if (!event) continue;
+      const times = unsent ? sent(event) - 1 : sent(event);
+      refused.set(event.offset, { event, reason, response, attempts: times });
     }
     const again: HubEvent[] = [];
     for (const index of [...retry].sort((a, b) => a - b)) {
@@ -139,11 +206,11 @@ export class BatchSender {
       return;
     }
     pieces[0] = { events: again };
-    throw new HubError('SINK_THROTTLED', `the far side took a part; ${again.length} events again`);
+    throw new PartlyTaken(again.length);
   }
 }
 
-function gravest(errors: readonly unknown[]): unknown {
+export function gravest(errors: readonly unknown[]): unknown {
   const rank = (error: unknown) => {
     const known = error instanceof HubError ? GRAVEST_FIRST.indexOf(error.code) : -1;
     return known === -1 ? GRAVEST_FIRST.length : known;

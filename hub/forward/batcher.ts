@@ -115,10 +115,11 @@ export class Batcher {
     const wantedTopics = block.topics.map(this.#wanted);
     for (let index = block.indexFrom(cut.to); index < block.count; index++) {
       if (wantedTopics[block.topicIndexAt(index)]) {
-        const event = block.eventAt(index);
-        const fits = cut.events.length === 0 || cut.bytes + event.payload.length <= bytesMax;
+        const bytes = block.payloadBytesAt(index);
+        const fits = cut.events.length === 0 || cut.bytes + bytes <= bytesMax;
         if (!fits || cut.events.length >= eventsMax) return true;
-        cut.bytes += event.payload.length;
+        const event = block.eventAt(index);
+        cut.bytes += bytes;
         cut.events.push(event);
         cut.thinned += event.offset - cut.to;
       }

@@ -50,6 +50,11 @@ export class ClockGate {
     return this.#holding && this.#wait.waiting ? 'waits for the clock' : undefined;
   }
 
+  /** Whether times have become known since the last call of `corrected`. */
+  get outdated(): boolean {
+    return this.#corrections !== this.#log.boots.corrections;
+  }
+
   /** What mends times that have become known since the last call; undefined when none have. */
   corrected(): ((event: HubEvent) => HubEvent) | undefined {
     const { boots } = this.#log;

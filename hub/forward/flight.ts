@@ -1,4 +1,5 @@
 import type { HubEvent } from '../core/event.ts';
+import type { TracedBatch } from '../core/trace.ts';
 import type { Run } from './batcher.ts';
 
 /** An event that the far side will not take, and why. */
@@ -7,6 +8,15 @@ export interface Refused {
   readonly reason: string;
   /** How often it was sent. */
   readonly attempts: number;
+  /** What the far side said, where it said something. */
+  readonly response?: string | undefined;
+}
+
+/** How many of them the far side itself refused: others were not even sent. */
+export function sentOf(refused: Iterable<Refused>): number {
+  let sent = 0;
+  for (const { attempts } of refused) if (attempts > 0) sent++;
+  return sent;
 }
 
 /** What is sent in one delivery. */
@@ -14,6 +24,10 @@ export interface Piece {
   readonly events: readonly HubEvent[];
   /** Under way before its turn; kept for the next try. */
   encoded?: Promise<unknown>;
+  /** When one of its events is followed. */
+  traced?: TracedBatch | undefined;
+  /** How often it was sent. */
+  sent?: number;
 }
 
 /**
@@ -27,6 +41,8 @@ export interface Piece {
 export interface Flight {
   readonly run: Run;
   readonly parts: Piece[][];
+  /** By which it was cut into parts; undefined when it is in one. */
+  readonly partition?: number;
   /** By offset: an event is refused once, however often the far side says so. */
   readonly refused: Map<number, Refused>;
   /** Answers "again" about one event, by offset. */
@@ -51,26 +67,32 @@ export function onceMore(flight: Flight, events: readonly HubEvent[]): Flight {
 }
 
 /** Whether every event has been answered for. */
-export function isAnswered({ parts }: Flight): boolean {
-  return parts.every((pieces) => pieces.length === 0);
+export function isAnswered(flight: Flight): boolean {
+  return eventsLeft(flight) === 0;
 }
 
-/**
- * Cuts a run into `width` parts at most by `partOf`, which answers the same number for all events
- * of a device, and those into pieces.
- */
-export function spread(
-  run: Run,
-  width: number,
-  limits: PieceLimits,
-  partOf: (event: HubEvent) => number,
-): Flight {
-  const fits = run.events.length <= limits.eventsMax && bytesOf(run.events) <= limits.bytesMax;
+/** Which part an event goes to. All events of a device go to the same one. */
+export interface Partition {
+  readonly width: number;
+  /** Tells partitions from each other: in another one a device may be in another part. */
+  readonly id: number;
+  partOf(event: HubEvent): number;
+}
+
+/** Cuts a run into the parts of `partition`, and those into pieces. Small ones stay whole. */
+export function spread(run: Run, partition: Partition, limits: PieceLimits): Flight {
+  const { eventsMax, bytesMax } = limits;
+  const fits = run.events.length <= eventsMax && bytesOf(run.events) <= bytesMax;
   if (fits) return flightOf(run);
-  const events: HubEvent[][] = Array.from({ length: Math.max(1, width) }, () => []);
-  for (const event of run.events) events[partOf(event) % events.length]?.push(event);
-  const parts = events.filter((part) => part.length > 0).map((part) => piecesOf(part, limits));
-  return flightOf(run, parts);
+  const events: HubEvent[][] = Array.from({ length: partition.width }, () => []);
+  for (const event of run.events) events[partition.partOf(event)]?.push(event);
+  const parts = events.map((part) => (part.length > 0 ? piecesOf(part, limits) : []));
+  return { ...flightOf(run, parts), partition: partition.id };
+}
+
+/** Events that have not been answered for. */
+export function eventsLeft({ parts }: Flight): number {
+  return parts.flat().reduce((sum, { events }) => sum + events.length, 0);
 }
 
 function piecesOf(events: readonly HubEvent[], { eventsMax, bytesMax }: PieceLimits): Piece[] {
@@ -89,7 +111,8 @@ function piecesOf(events: readonly HubEvent[], { eventsMax, bytesMax }: PieceLim
   return pieces;
 }
 
-function bytesOf(events: readonly HubEvent[]): number {
+/** Payload bytes. */
+export function bytesOf(events: readonly HubEvent[]): number {
   return events.reduce((sum, { payload }) => sum + payload.length, 0);
 }
 

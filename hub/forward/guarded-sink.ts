@@ -3,6 +3,7 @@ import { describeError, HubError } from '../core/errors.ts';
 import type { Batch } from '../core/event.ts';
 import type { Connection, Delivery, Sink } from '../core/sink.ts';
 import { endsWithin } from './ends-within.ts';
+import type { FarSideLink } from './recovery.ts';
 
 /** How long a sink may take to notice that it is asked to stop, and to say goodbye. */
 export const LET_GO_MS = 2_000;
@@ -15,6 +16,8 @@ export interface GuardedSinkOptions {
   reopen(): Promise<Sink>;
   /** How long one delivery may take altogether. */
   readonly deadlineMs: number;
+  /** Cuts what is stuck in a link that was gone; undefined for a local sink. */
+  readonly farSide: FarSideLink | undefined;
   readonly logger: Logger;
 }
 
@@ -27,6 +30,8 @@ export class GuardedSink {
   #sink: Sink;
   /** Why the present one is not trusted any more. */
   #distrust: string | undefined;
+  /** `wireBytes` of the sinks before it. */
+  #leftBytes = 0;
 
   constructor(options: GuardedSinkOptions) {
     this.#options = options;
@@ -51,6 +56,17 @@ export class GuardedSink {
     );
   }
 
+  /** See `Sink`. */
+  sizeOf(encoded: unknown): number | undefined {
+    return this.#sink.sizeOf?.(encoded);
+  }
+
+  /** See `Sink`; of those that were left behind, too. */
+  wireBytes(): number | undefined {
+    const bytes = this.#sink.wireBytes?.();
+    return bytes === undefined ? undefined : this.#leftBytes + bytes;
+  }
+
   /** The sink has done what no sink may do. */
   distrust(why: string): void {
     this.#distrust ??= why;
@@ -64,6 +80,7 @@ export class GuardedSink {
     this.#options.logger.warn({ why }, 'the sink is closed and made anew');
     const old = this.#sink;
     this.#sink = await this.#options.reopen();
+    this.#leftBytes += old.wireBytes?.() ?? 0;
     this.#distrust = undefined;
     void this.#close(old);
   }
@@ -86,6 +103,7 @@ export class GuardedSink {
     const stop = () => inner.abort(signal.reason);
     if (signal.aborted) stop();
     signal.addEventListener('abort', stop);
+    const watch = this.#options.farSide?.watch((reason) => inner.abort(reason));
     const deadline = setTimeout(() => {
       const text = `${what} took longer than ${deadlineMs / 1000} s`;
       inner.abort(new HubError('SINK_TIMEOUT', text));
@@ -107,6 +125,7 @@ export class GuardedSink {
       throw error;
     } finally {
       clearTimeout(deadline);
+      watch?.stop();
       clearTimeout(patience);
       signal.removeEventListener('abort', stop);
     }

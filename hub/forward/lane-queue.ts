@@ -1,6 +1,23 @@
+/**
+ * What one lane has for the sink: flights on their way, and the one whose turn comes next.
+ *
+ * Invariants:
+ * - flights follow each other without a gap, and are settled in that order;
+ * - a piece may go when nothing of its device is left in the flights before it;
+ * - what is on its way, and what is prepared behind it, is bounded (see `Pace`).
+ */
 import type { HubEvent, Lane } from '../core/event.ts';
 import type { Batcher, Run } from './batcher.ts';
-import { type Flight, flightOf, spread, withEvents } from './flight.ts';
+import {
+  type Flight,
+  flightOf,
+  isAnswered,
+  type Partition,
+  type Piece,
+  shrunk,
+  spread,
+  withEvents,
+} from './flight.ts';
 import type { Pace } from './pace.ts';
 
 /** `backlog`: what was left behind when newer events went ahead of it. */
@@ -15,19 +32,23 @@ export interface LaneQueueOptions {
   readonly pace: Pace;
   /** The next event that is not settled; undefined when there is nothing of this part. */
   position(): number | undefined;
-  /** The same number for all events of a device. */
-  partOf(event: HubEvent): number;
+  partition(width: number): Partition;
   /** Begins to encode what is sent first. */
   encodeFirst(flight: Flight): void;
 }
 
-/** What one lane has for the sink: the flight whose turn comes next, and the one behind it. */
+/** The pieces of one part of a flight, the first of which may go. */
+export interface Launch {
+  readonly flight: Flight;
+  readonly pieces: Piece[];
+}
+
 export class LaneQueue {
   readonly lane: Lane;
   readonly part: Part;
   readonly #options: LaneQueueOptions;
-  #flight: Flight | undefined;
-  #begun = false;
+  #flights: readonly Flight[] = [];
+  #candidate: Flight | undefined;
   #behind: Promise<Flight | undefined> | undefined;
 
   constructor(options: LaneQueueOptions) {
@@ -36,66 +57,111 @@ export class LaneQueue {
     this.#options = options;
   }
 
-  /** What comes next, with all that has arrived for it; undefined when there is nothing. */
-  async next(): Promise<Flight | undefined> {
-    const { position, batcher } = this.#options;
-    if (this.#begun) return this.#flight;
-    if (!this.#flight) {
-      const prepared = this.#behind;
-      this.#behind = undefined; // also when it fails: then it is tried anew
-      const behind = await prepared;
-      const from = position();
-      this.#flight = behind ?? (from === undefined ? undefined : await this.#cut(from));
-    } else if (!this.#flight.run.full) {
-      const run = await batcher.extend(this.#flight.run, this.#options.pace.flightLimits());
-      if (run.to > this.#flight.run.to) this.#flight = this.#flightOf(run);
-    }
-    return this.#flight;
+  /** Whether something of it has been sent and is not settled. */
+  get begun(): boolean {
+    return this.#flights.length > 0;
   }
 
-  /** Its flight is on the way: it grows no more, and while it is full the next one is prepared. */
+  /** What comes next, with all that has arrived for it; undefined when there is nothing. */
+  async candidate(): Promise<Flight | undefined> {
+    const { batcher, pace } = this.#options;
+    if (!this.#candidate) {
+      const prepared = this.#behind;
+      this.#behind = undefined; // also when it fails: then it is tried anew
+      this.#candidate = (await prepared) ?? (await this.#cut());
+    } else if (!this.#candidate.run.full) {
+      const { run } = this.#candidate;
+      const longer = await batcher.extend(run, pace.flightLimits());
+      if (longer.to > run.to) this.#candidate = this.#flightOf(longer);
+    }
+    return this.#candidate;
+  }
+
+  /** Whether another flight may be on its way besides those that are. */
+  get hasRoom(): boolean {
+    if (this.#flights.some(({ run }) => !run.full)) return false; // nothing is behind it
+    const events = this.#flights.reduce((sum, { run }) => sum + run.events.length, 0);
+    return this.#flights.length === 0 || events < this.#options.pace.eventsOnTheWayMax;
+  }
+
+  /** The candidate is on its way: it grows no more, and behind a full one the next is prepared. */
   begin(): void {
-    const flight = this.#flight;
-    this.#begun = true;
-    if (!flight?.run.full || this.#behind) return;
-    this.#behind = this.#cut(flight.run.to);
+    const flight = this.#candidate;
+    if (!flight) return;
+    this.#candidate = undefined;
+    this.#flights = [...this.#flights, flight];
+    if (!flight.run.full || this.#behind !== undefined) return;
+    this.#behind = this.#cut();
     this.#behind.catch(() => undefined); // awaited when its turn comes
   }
 
-  get begun(): boolean {
-    return this.#begun;
+  /** The first that may go, where `isBusy` says of which parts something is on its way. */
+  launchable(isBusy: (pieces: Piece[]) => boolean): Launch | undefined {
+    for (const [index, flight] of this.#flights.entries()) {
+      const before = this.#flights.slice(0, index).filter((earlier) => !isAnswered(earlier));
+      for (const [part, pieces] of flight.parts.entries()) {
+        if (pieces.length === 0 || isBusy(pieces)) continue;
+        const isFree = before.every(
+          (earlier) =>
+            earlier.partition !== undefined &&
+            earlier.partition === flight.partition &&
+            earlier.parts[part]?.length === 0,
+        );
+        if (isFree) return { flight, pieces };
+      }
+    }
+    return undefined;
   }
 
-  /** The flight has been answered for, or another one takes its place. */
-  done(instead?: Flight): void {
-    this.#flight = instead;
-    this.#begun = instead !== undefined;
+  /** The first flight, once it has been answered for: it is to be settled. */
+  get answered(): Flight | undefined {
+    const [first] = this.#flights;
+    return first && isAnswered(first) ? first : undefined;
+  }
+
+  /** The first flight is settled, as far as anybody can tell. */
+  shift(): void {
+    this.#flights = this.#flights.slice(1);
+  }
+
+  /** Nothing is on its way: `flight` is sent as `instead`. */
+  replace(flight: Flight, instead: Flight): void {
+    this.#flights = this.#flights.map((one) => (one === flight ? instead : one));
+  }
+
+  /** Nothing is on its way: no piece has more than `eventsMax` events from now on. */
+  shrink(eventsMax: number): void {
+    for (const flight of this.#flights) shrunk(flight, eventsMax);
   }
 
   /** Nothing that was read counts any more: its position has changed. */
   reset(): void {
-    this.done();
+    this.#flights = [];
+    this.#candidate = undefined;
     this.#behind = undefined;
   }
 
   /** The times of events have changed: what is under way goes on with the new ones. */
   retime(retimed: (event: HubEvent) => HubEvent): void {
-    if (this.#flight) this.#flight = withEvents(this.#flight, retimed);
+    this.#flights = this.#flights.map((flight) => withEvents(flight, retimed));
+    this.#candidate = undefined;
     this.#behind = undefined;
   }
 
-  async #cut(from: number): Promise<Flight | undefined> {
-    const run = await this.#options.batcher.next(from, this.#options.pace.flightLimits());
+  async #cut(): Promise<Flight | undefined> {
+    const { batcher, pace, position, encodeFirst } = this.#options;
+    const from = this.#flights.at(-1)?.run.to ?? position();
+    const run = from === undefined ? undefined : await batcher.next(from, pace.flightLimits());
     if (!run) return undefined;
     const flight = this.#flightOf(run);
-    if (run.full) this.#options.encodeFirst(flight);
+    if (run.full) encodeFirst(flight);
     return flight;
   }
 
   #flightOf(run: Run): Flight {
-    const { backfill, pace, partOf } = this.#options;
+    const { backfill, pace, partition } = this.#options;
     const marked = backfill ? { ...run, backfill } : run;
     if (run.events.length === 0) return flightOf(marked);
-    return spread(marked, pace.requests, pace.pieceLimits(), partOf);
+    return spread(marked, partition(pace.requests), pace.pieceLimits());
   }
 }

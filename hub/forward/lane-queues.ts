@@ -7,6 +7,7 @@ import { clipped } from './clipped-block.ts';
 import type { Flight } from './flight.ts';
 import { LaneQueue, type Part } from './lane-queue.ts';
 import type { Pace } from './pace.ts';
+import { partitions } from './partitions.ts';
 import type { Settlement } from './settlement.ts';
 import { type Order, QUEUES } from './turns.ts';
 
@@ -18,6 +19,7 @@ export interface LaneQueuesOptions {
   wanted(topic: string): boolean;
   /** Which blocks are not to be sent yet, nor what comes after them. */
   holds(block: Block): boolean;
+  /** The same for all events that have to arrive in order. */
   partOf(event: HubEvent): number;
   encodeFirst(flight: Flight): void;
 }
@@ -41,6 +43,7 @@ export function laneQueues(options: LaneQueuesOptions): readonly LaneQueue[] {
       backfill: part === 'backlog' && order.kind === 'live_first',
       batcher: new Batcher(view, lane, options.wanted, options.holds),
       position: () => positionOf[part](lane),
+      partition: partitions(options.partOf),
     });
   });
 }

@@ -22,17 +22,23 @@ export type Link =
       readonly untilMs: number;
       readonly detail: string;
     }
-  | { readonly state: 'stopped'; readonly failures: number };
+  /** By a person: nothing but another instruction ends it. */
+  | { readonly state: 'paused' | 'stopped'; readonly failures: number };
 
 export type LinkInput =
   | { readonly input: 'connected' }
   | { readonly input: 'batch' }
-  /**
-   * `taken`: the far side took something. Nothing was asked of it for a run that is all filtered.
-   */
-  | { readonly input: 'settled'; readonly taken: boolean }
+  /** The far side took something. */
+  | { readonly input: 'taken' }
+  /** Nothing is on its way any more. */
+  | { readonly input: 'settled' }
   | { readonly input: 'failed'; readonly error: unknown }
-  | { readonly input: 'waited' }
+  /** `isBack`: the far side cannot have been reached before, and can now. */
+  | { readonly input: 'waited'; readonly isBack?: boolean }
+  | { readonly input: 'pause' }
+  | { readonly input: 'resume' }
+  /** Something that it stumbled over is out of the way: no more waiting. */
+  | { readonly input: 'again' }
   | { readonly input: 'stop' };
 
 export interface RetryDelays {
@@ -53,22 +59,39 @@ export const START: Link = { state: 'connecting', failures: 0 };
 export function nextLink(link: Link, input: LinkInput, around: Surroundings): Link {
   if (link.state === 'stopped') return link;
   const { failures } = link;
+  if (link.state === 'paused') return whilePaused(link, input);
   switch (input.input) {
     case 'connected':
       return { state: 'reading', failures };
     case 'batch':
       return { state: 'sending', failures };
+    case 'taken':
+      return { ...link, failures: 0 };
     case 'settled':
-      return { state: 'reading', failures: input.taken ? 0 : failures };
+      return { state: 'reading', failures };
     case 'failed':
       return failed(failures + 1, input.error, around);
     case 'waited': {
       const goOn = link.state === 'backoff' && !link.reconnect;
-      return { state: goOn ? 'reading' : 'connecting', failures };
+      // one that is starting takes connections before it takes events: asked again soon
+      const known = input.isBack ? Math.min(failures, 1) : failures;
+      return { state: goOn ? 'reading' : 'connecting', failures: known };
     }
+    case 'pause':
+      return { state: 'paused', failures };
+    case 'resume':
+      return link;
+    case 'again':
+      return link.state === 'reading' ? link : { state: 'connecting', failures };
     case 'stop':
       return { state: 'stopped', failures };
   }
+}
+
+/** What was under way may end as it likes. */
+function whilePaused(link: Link, { input }: LinkInput): Link {
+  if (input === 'resume') return { state: 'connecting', failures: link.failures };
+  return input === 'stop' ? { state: 'stopped', failures: link.failures } : link;
 }
 
 function failed(failures: number, error: unknown, around: Surroundings): Link {

@@ -1,8 +1,8 @@
 /**
- * How much is sent at once: found out from the far side's answers, as TCP does it.
+ * How much is sent at once: found out from the far side's answers.
  *
- * - requests side by side: more while that makes it faster, back as soon as it does not, half when
- *   answers take twice as long as they did, or fail;
+ * - requests side by side: many where that is faster than one, back to one where it is not, half as
+ *   many when answers become half as fast, or fail;
  * - the size of one: half after a delivery that did not end in time, then slowly more;
  * - events per second: unlimited until the far side asks for less; then half of what it was, growing
  *   steadily until it is twice that.
@@ -11,19 +11,23 @@ import type { Clock } from '../core/clock.ts';
 import type { SinkPaceStatus } from '../core/status.ts';
 import type { PieceLimits } from './flight.ts';
 
-/** One flight in memory, and one behind it: 20,000 events are some 15 MB with what is encoded. */
-const FLIGHT_EVENTS_MAX = 20_000;
-const FLIGHT_BYTES_MAX = 4 * 1024 * 1024;
-/** Answers that are compared before the number of requests changes: one alone is chance. */
-const SAMPLES = 3;
+/** On the way at once, and as much prepared behind it: 40,000 events are some 20 MB in memory. */
+const FLIGHT_EVENTS_MAX = 40_000;
+const FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+/** What is compared is the better of so many: a pause of this machine is not the far side's. */
+const SAMPLES = 2;
+/** Where an answer takes so long, more requests are tried after the first one. */
+const LONG_WAY_MS = 150;
 /** More requests have to be worth it: less gain than this is noise. */
-const GAIN_MIN = 1.1;
-/** Flights until it is tried again whether more is faster: the link may have changed. */
-const HOLD_FLIGHTS = 50;
+const GAIN_MIN = 1.2;
+/** Comparisons until it is tried again whether more is faster: the link may have changed. */
+const HOLD_COMPARISONS = 30;
 /** The steps in which the size grows again: this part of what did not pass. */
 const SIZE_STEPS = 16;
-/** In so many seconds a rate that was halved is where it was. */
-const RATE_RECOVERY_S = 20;
+/** So much of the rate that was too much comes back in a second. */
+const RATE_STEP = 1 / 20;
+/** Refusals within this time are one wish. */
+const THROTTLE_INTERVAL_MS = 2_000;
 
 export interface PaceOptions {
   /** Of one delivery. */
@@ -33,21 +37,34 @@ export interface PaceOptions {
   readonly clock: Clock;
 }
 
+/** What the far side asked for less of. Rates in events per second. */
+interface Limit {
+  /** What had been taken before. */
+  readonly peak: number;
+  readonly askedMs: number;
+  perSecond: number;
+  grownMs: number;
+}
+
 export class Pace {
+  readonly requestsMax: number;
   readonly #options: PaceOptions;
   #requests = 1;
-  /** What the present number of requests is compared with. */
-  #before: { readonly requests: number; readonly rate: number } | undefined;
-  #samples: number[] = [];
+  /** With one request, while more are tried. In events per ms. */
+  #alone: number | undefined;
   #best = 0;
-  #holdFlights = 0;
+  #samples: number[] = [];
+  #hold = 0;
+  #filled = false;
+  #sample = { sinceMs: 0, events: 0, whole: false };
   #eventsMax: number;
   #eventsStep = 0;
-  #limit: { readonly at: number; perSecond: number; grownMs: number } | undefined;
+  #limit: Limit | undefined;
   #notBeforeMs = 0;
 
   constructor(options: PaceOptions) {
     this.#options = options;
+    this.requestsMax = options.requestsMax;
     this.#eventsMax = options.limits.eventsMax;
   }
 
@@ -57,19 +74,24 @@ export class Pace {
 
   /** Of one delivery. */
   pieceLimits(): PieceLimits {
-    const { bytesMax } = this.#options.limits;
-    const aSecond = Math.max(1, Math.floor(this.#limit?.perSecond ?? Number.POSITIVE_INFINITY));
-    return { eventsMax: Math.min(this.#eventsMax, aSecond), bytesMax };
+    return { eventsMax: this.#eventsMax, bytesMax: this.#options.limits.bytesMax };
   }
 
-  /** Of all that are under way at once. */
+  /** Of what is cut from the log at once. */
   flightLimits(): PieceLimits {
     const { eventsMax, bytesMax } = this.pieceLimits();
-    if (this.#requests === 1) return { eventsMax, bytesMax };
+    const requests = this.#requests;
     return {
-      eventsMax: Math.max(eventsMax, Math.min(this.#requests * eventsMax, FLIGHT_EVENTS_MAX)),
-      bytesMax: Math.max(bytesMax, Math.min(this.#requests * bytesMax, FLIGHT_BYTES_MAX)),
+      eventsMax: Math.max(eventsMax, Math.min(requests * eventsMax, FLIGHT_EVENTS_MAX)),
+      bytesMax: Math.max(bytesMax, Math.min(requests * bytesMax, FLIGHT_BYTES_MAX)),
     };
+  }
+
+  /** Behind so many that are not answered for nothing more is sent. */
+  get eventsOnTheWayMax(): number {
+    return this.#requests === 1
+      ? 0
+      : Math.min(2 * this.flightLimits().eventsMax, FLIGHT_EVENTS_MAX);
   }
 
   /** When the far side's wish allows the next delivery; monotonic, in ms. */
@@ -80,18 +102,39 @@ export class Pace {
   status(): SinkPaceStatus {
     return {
       requests: this.#requests,
-      eventsMax: this.pieceLimits().eventsMax,
+      eventsMax: this.#eventsMax,
       eventsPerSecondMax: this.#limit ? Math.round(this.#limit.perSecond) : null,
     };
   }
 
-  /** A flight was answered in `tookMs`. `full`: more would have been there to send. */
-  answered(events: number, tookMs: number, full: boolean): void {
+  /** From now on something is on its way. */
+  begin(): void {
+    this.#filled = false;
+    this.#sampleAnew();
+  }
+
+  /** Whether as much is on its way as may be: only then does the time tell of the far side. */
+  filled(isFilled: boolean): void {
+    this.#filled = isFilled;
+    if (!isFilled) this.#sample.whole = false;
+  }
+
+  launched(events: number): void {
+    if (!this.#limit) return;
+    const fromMs = Math.max(this.#notBeforeMs, this.#options.clock.monotonicMs());
+    this.#notBeforeMs = fromMs + (events / this.#limit.perSecond) * 1000;
+  }
+
+  /** So many events of one delivery were answered for. */
+  answered(events: number): void {
     const nowMs = this.#options.clock.monotonicMs();
     this.#eventsMax = Math.min(this.#options.limits.eventsMax, this.#eventsMax + this.#eventsStep);
     this.#grow(nowMs);
-    if (this.#limit) this.#notBeforeMs = nowMs - tookMs + (events / this.#limit.perSecond) * 1000;
-    if (full) this.#compare(events / Math.max(0.1, tookMs));
+    const { sinceMs, whole } = this.#sample;
+    this.#sample.events += events;
+    if (this.#sample.events < this.flightLimits().eventsMax) return;
+    if (whole) this.#compare(this.#sample.events, Math.max(0.1, nowMs - sinceMs));
+    this.#sampleAnew();
   }
 
   /** A delivery did not end in time. Answers how many events the next one may have. */
@@ -102,55 +145,66 @@ export class Pace {
     return this.#eventsMax;
   }
 
-  /** The far side asked for less, at so many events per second. */
+  /** The far side asked for less, when so many events per second were taken. */
   throttled(perSecond: number): void {
     const nowMs = this.#options.clock.monotonicMs();
+    const limit = this.#limit;
+    if (limit && nowMs - limit.askedMs < THROTTLE_INTERVAL_MS) return;
     this.#fewerRequests();
-    const at = Math.max(1, Math.min(perSecond, this.#limit?.perSecond ?? perSecond));
-    this.#limit = { at, perSecond: Math.max(1, at / 2), grownMs: nowMs };
+    const peak = Math.max(1, limit?.peak ?? perSecond);
+    const half = Math.max(peak * RATE_STEP, (limit?.perSecond ?? peak) / 2);
+    this.#limit = { peak, perSecond: half, grownMs: nowMs, askedMs: nowMs };
+  }
+
+  #sampleAnew(): void {
+    this.#sample = {
+      sinceMs: this.#options.clock.monotonicMs(),
+      events: 0,
+      whole: this.#filled || this.#requests === 1,
+    };
   }
 
   #grow(nowMs: number): void {
     const limit = this.#limit;
     if (!limit) return;
-    const seconds = (nowMs - limit.grownMs) / 1000;
-    limit.perSecond += (limit.at / 2 / RATE_RECOVERY_S) * seconds;
+    limit.perSecond += (limit.peak * RATE_STEP * (nowMs - limit.grownMs)) / 1000;
     limit.grownMs = nowMs;
-    if (limit.perSecond < 2 * limit.at) return;
+    if (limit.perSecond < 2 * limit.peak) return;
     this.#limit = undefined;
     this.#notBeforeMs = 0;
   }
 
-  /** `rate` in events per ms. */
-  #compare(rate: number): void {
-    this.#samples.push(rate);
-    if (this.#samples.length < SAMPLES) return;
-    const median = this.#samples.sort((a, b) => a - b)[Math.floor(SAMPLES / 2)] ?? rate;
+  #compare(events: number, tookMs: number): void {
+    this.#samples.push(events / tookMs);
+    const isFar = this.#requests === 1 && tookMs > LONG_WAY_MS;
+    if (!isFar && this.#samples.length < SAMPLES) return;
+    const better = Math.max(...this.#samples);
     this.#samples = [];
-    const before = this.#before;
-    this.#before = undefined;
-    if (before && median < before.rate * GAIN_MIN) {
-      this.#requests = before.requests;
-      this.#holdFlights = HOLD_FLIGHTS;
-      this.#best = before.rate;
+    if (this.#alone !== undefined) {
+      const alone = this.#alone;
+      this.#alone = undefined;
+      this.#hold = HOLD_COMPARISONS;
+      this.#best = better;
+      if (better < alone * GAIN_MIN) this.#requests = 1;
       return;
     }
-    if (!before && median < this.#best / 2) {
+    if (better < this.#best / 2) {
       this.#fewerRequests();
       return;
     }
-    this.#best = before ? median : Math.max(this.#best, median);
-    this.#holdFlights = Math.max(0, this.#holdFlights - SAMPLES);
-    if (this.#holdFlights > 0 || this.#requests >= this.#options.requestsMax) return;
-    this.#before = { requests: this.#requests, rate: median };
-    this.#requests = Math.min(this.#options.requestsMax, this.#requests * 2);
+    this.#best = Math.max(this.#best, better);
+    this.#hold--;
+    if (this.#hold > 0 || this.#requests === this.requestsMax) return;
+    if (this.#requests === 1) this.#alone = better;
+    this.#requests = this.requestsMax;
+    this.#best = 0;
   }
 
   #fewerRequests(): void {
     this.#requests = Math.max(1, Math.floor(this.#requests / 2));
-    this.#before = undefined;
+    this.#alone = undefined;
     this.#samples = [];
     this.#best = 0;
-    this.#holdFlights = HOLD_FLIGHTS;
+    this.#hold = HOLD_COMPARISONS;
   }
 }

@@ -26,7 +26,8 @@ import type { DurableLog } from '../log/durable-log.ts';
 import type { ReplayProgress, ReplayRecord } from '../log/replay-records.ts';
 import { Batcher } from './batcher.ts';
 import { ClaimedLog } from './claimed-log.ts';
-import { type Flight, flightOf, type PieceLimits, type Refused } from './flight.ts';
+import { type Flight, flightOf, type PieceLimits, type Refused, sentOf } from './flight.ts';
+import type { Recorder } from './operations.ts';
 import { type ByLane, logUpTo, offsetsOf, partOf, type TimeRange } from './replay-range.ts';
 
 /** Behind the one that runs. Each holds a part of the log back from retention. */
@@ -78,17 +79,17 @@ export class Replays {
    * Takes note of a range to be sent again; resolves when that is durable. Undefined when too many
    * wait already. A range without events has ended at once. Errors: those of the log.
    */
-  async request(range: TimeRange): Promise<ReplayJob | undefined> {
+  async request(range: TimeRange, record?: Recorder): Promise<ReplayJob | undefined> {
     const { log, sink, clock, logger, wake } = this.#options;
     if (this.#active().length + this.#creating.size > QUEUED_MAX) return undefined;
     const id = log.replays.nextId(sink);
     this.#creating.add(id);
     try {
       const settledTo = (lane: Lane) => log.cursors.get(sink, lane).offset;
-      const record = newRecord(id, range, await offsetsOf(log, range, settledTo), clock.wallMs());
-      log.replays.set(sink, record);
-      await this.#write(id);
-      const job = this.#jobOf(record);
+      const replay = newRecord(id, range, await offsetsOf(log, range, settledTo), clock.wallMs());
+      log.replays.set(sink, replay);
+      const job = this.#jobOf(replay);
+      await this.#write(job, record);
       logger.info({ replay: id, ...range, events: job.totalEvents }, 'a replay was requested');
       return job;
     } catch (error) {
@@ -102,12 +103,12 @@ export class Replays {
   }
 
   /** Ends a replay; resolves when that is durable. Undefined when there is none of that number. */
-  async cancel(id: number): Promise<ReplayJob | undefined> {
-    const record = this.#options.log.replays.get(this.#options.sink, id);
-    if (!record || this.#creating.has(id)) return undefined;
-    if (!replayEnded(record.state)) {
-      this.#end(record, 'cancelled');
-      await this.#write(id);
+  async cancel(id: number, record?: Recorder): Promise<ReplayJob | undefined> {
+    const replay = this.#options.log.replays.get(this.#options.sink, id);
+    if (!replay || this.#creating.has(id)) return undefined;
+    if (!replayEnded(replay.state)) {
+      this.#end(replay, 'cancelled');
+      await this.#write(this.#jobOf(replay), record);
     }
     return this.job(id);
   }
@@ -165,7 +166,8 @@ export class Replays {
     const taken = run.events.length - refused.size;
     this.#replayedEvents += taken;
     this.#advance(record, flight);
-    running.refusedInARow = taken > 0 ? 0 : running.refusedInARow + refused.size;
+    const sent = sentOf(refused.values());
+    running.refusedInARow = taken > 0 ? 0 : running.refusedInARow + sent;
     this.#endAtTooMany(running.refusedInARow, refused);
   }
 
@@ -175,7 +177,8 @@ export class Replays {
     if (!running || running.id !== run.replay) return;
     const left = parts.flat().reduce((sum, { events }) => sum + events.length, 0);
     const allRefused = refused.size + left === run.events.length;
-    if (allRefused) this.#endAtTooMany(running.refusedInARow + refused.size, refused);
+    const sent = sentOf(refused.values());
+    if (allRefused) this.#endAtTooMany(running.refusedInARow + sent, refused);
   }
 
   #endAtTooMany(inARow: number, refused: ReadonlyMap<number, Refused>): void {
@@ -289,10 +292,15 @@ export class Replays {
     return record;
   }
 
-  #write(id: number): Promise<void> {
+  /** With a `record`, the event that tells who asked is in the same write. */
+  #write({ id, fromMs, toMs, totalEvents }: ReplayJob, record?: Recorder): Promise<void> {
     const { log, sink } = this.#options;
+    const operations = [log.replays.operation(sink, id)];
+    if (record) {
+      const range = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
+      return record({ replay: id, ...range, totalEvents }, operations);
+    }
     return new Promise((resolve, reject) => {
-      const operations = [log.replays.operation(sink, id)];
       log.write(operations, (error) => (error ? reject(error) : resolve()));
     });
   }

@@ -13,6 +13,8 @@ import type { DurableLog } from '../log/durable-log.ts';
 import { countsWithout, givenUp, type PassedOver } from '../log/give-up.ts';
 import type { WriteOperation } from '../log/storage/storage.ts';
 import type { Run } from './batcher.ts';
+import { isSettled, type Resolution, resolved } from './dead-letter-counts.ts';
+import type { LetterPlace } from './dead-letters.ts';
 
 /** Rewind points kept within a confirm window: how finely it is divided. */
 const MARKS_PER_WINDOW = 60;
@@ -101,7 +103,7 @@ export class Settlement {
     });
   }
 
-  /** The sink goes without `ranges`, none of which it has settled; for good, also when it rewinds. */
+  /** The sink goes without `ranges`, none of which it has settled: also when it rewinds. */
   leaveOut(lane: Lane, ranges: readonly OffsetRange[], passed: PassedOver): void {
     this.#log.settled(this.#sink, lane, givenUp(this.cursor(lane), ranges, passed));
     this.#marks = this.#marks.map(({ atMs, counts }) => {
@@ -109,6 +111,27 @@ export class Settlement {
       const after = before && countsWithout(before, ranges, passed);
       return { atMs, counts: after ? new Map(counts).set(lane, after) : counts };
     });
+  }
+
+  /** So many dead letters are none any more: the counts say so, also those it may go back to. */
+  resolve(letters: readonly LetterPlace[], as: Resolution): void {
+    for (const lane of LANES) {
+      const offsets = letters.flatMap((letter) =>
+        letter.lane === lane && letter.counted ? [letter.offset] : [],
+      );
+      if (offsets.length === 0) continue;
+      const change = <Counts extends CursorCounts>(counts: Counts): Counts => {
+        const events = offsets.filter((offset) => isSettled(counts, offset)).length;
+        return resolved(counts, events, as);
+      };
+      const state = this.cursor(lane);
+      const confirmed = change(state.confirmed);
+      this.#log.settled(this.#sink, lane, { ...change(state), confirmed });
+      this.#marks = this.#marks.map(({ atMs, counts }) => {
+        const before = counts.get(lane);
+        return { atMs, counts: before ? new Map(counts).set(lane, change(before)) : counts };
+      });
+    }
   }
 
   /** How often the far side should be asked for its instance. Infinite without a window. */

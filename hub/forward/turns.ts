@@ -1,6 +1,5 @@
 import type { Clock } from '../core/clock.ts';
 import { LANES } from '../core/event.ts';
-import type { Flight } from './flight.ts';
 import type { LaneQueue, Part } from './lane-queue.ts';
 
 /**
@@ -13,12 +12,6 @@ export type Order =
 
 /** What the shares are measured over: long against one delivery, short against a person's wait. */
 const MEMORY_MS = 10_000;
-
-/** What is sent next. */
-export interface Turn {
-  readonly queue: LaneQueue;
-  readonly flight: Flight;
-}
 
 /** Whose turn it is: alarms first, then by the order. */
 export class Turns {
@@ -34,22 +27,15 @@ export class Turns {
     this.#clock = clock;
   }
 
-  /**
-   * The first that has to wait no longer, or for how long nothing has. `waitMs` says it of what a
-   * queue has; 0 is due.
-   */
-  async next(
-    waitMs: (flight: Flight, queue: LaneQueue) => number,
-  ): Promise<Turn | { readonly waitMs: number }> {
-    let soonestMs = Number.POSITIVE_INFINITY;
+  /** The first answer of the queues, the most urgent asked first. */
+  async first<Answer>(
+    ask: (queue: LaneQueue) => Promise<Answer | undefined>,
+  ): Promise<Answer | undefined> {
     for (const queue of this.#inOrder()) {
-      const flight = await queue.next();
-      if (!flight) continue;
-      const ms = waitMs(flight, queue);
-      if (ms <= 0) return { queue, flight };
-      soonestMs = Math.min(soonestMs, ms);
+      const answer = await ask(queue);
+      if (answer !== undefined) return answer;
     }
-    return { waitMs: soonestMs };
+    return undefined;
   }
 
   /** So long was spent on sending from `queue`. */

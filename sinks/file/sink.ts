@@ -12,6 +12,7 @@ import { resolve } from 'node:path';
 import { cloudEventBatchEncoder } from '../../hub/core/cloud-event.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import type { Batch, HubEvent, Lane } from '../../hub/core/event.ts';
+import { cloudEventBytesAbove } from '../../hub/core/event-size.ts';
 import {
   type Connection,
   DELIVERED,
@@ -30,6 +31,7 @@ const LOOK_BACK_BYTES = 16 * 1024 * 1024;
 interface EncodedBatch {
   readonly lane: Lane;
   readonly replay: boolean;
+  readonly retry: boolean;
   readonly offsets: readonly number[];
   readonly lines: readonly string[];
 }
@@ -114,7 +116,12 @@ export class FileSink implements Sink<EncodedBatch> {
   async encode(batch: Batch): Promise<EncodedBatch> {
     const lines = await mapInSlices(batch.events, this.#encoderFor(batch));
     const offsets = batch.events.map(({ offset }) => offset);
-    return { lane: batch.lane, replay: batch.replay !== undefined, offsets, lines };
+    const [replay, retry] = [batch.replay !== undefined, batch.retry !== undefined];
+    return { lane: batch.lane, replay, retry, offsets, lines };
+  }
+
+  bytesAbove(event: HubEvent, bytesMax: number, batch: Batch): number | undefined {
+    return cloudEventBytesAbove(event, bytesMax, this.#encoderFor(batch), this.#options);
   }
 
   async send(encoded: EncodedBatch, signal: AbortSignal): Promise<Delivery> {
@@ -208,12 +215,13 @@ export class FileSink implements Sink<EncodedBatch> {
   }
 
   /** The lines of a batch that are in no file yet. */
-  #unwritten({ lane, replay, offsets, lines }: EncodedBatch): readonly string[] {
+  #unwritten({ lane, replay, retry, offsets, lines }: EncodedBatch): readonly string[] {
     const written = this.#written.get(lane);
     if (!written || replay) return lines; // asked for although they may be there
     const missing = lines.filter((_, index) => !written.has(offsets[index] ?? -1));
-    // Batches ascend: once one is all new, what was sent again after the crash is through.
-    if (missing.length === lines.length) this.#written.delete(lane);
+    // Batches ascend, but for dead letters that are sent again: once one is all new, what was sent
+    // again after the crash is through.
+    if (missing.length === lines.length && !retry) this.#written.delete(lane);
     return missing;
   }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bytes, duration } from '../../config/fields.ts';
+import { bytes, duration, eventLimitFields, eventLimitOf } from '../../config/fields.ts';
 import type { SinkSpec } from '../../hub/core/sink.ts';
 
 /** A listing of the folder is read at every rotation: 10,000 names are quick even on an SD card. */
@@ -33,6 +33,7 @@ const options = z.strictObject({
     .enum(['payload', 'readings'])
     .default('payload')
     .describe('What `data` holds: the payload as it was published, or the decoded readings.'),
+  ...eventLimitFields(),
   rotate: rotate.prefault({}).describe('When a file is closed, and how many are kept.'),
   compression: z
     .enum(['none', 'gzip'])
@@ -46,5 +47,6 @@ export const fileSinkSpec = {
   type: 'file',
   summary: 'Appends CloudEvents to rotated files, one JSON object a line.',
   options,
+  eventLimit: eventLimitOf,
   create: async (value, context) => new (await import('./sink.ts')).FileSink(value, context),
 } as const satisfies SinkSpec<typeof options>;

@@ -272,7 +272,9 @@ test('forwarder: a success on the same host ends a back-off, except where we wer
   await append(log, many(1));
   const recovery = new Recovery();
   const retry = { delayMinMs: 600_000, delayMaxMs: 600_000, attemptsMax: 5 };
-  const tuning = { recovery, retry, host: 'cloud.example' };
+  const other = recovery.join('cloud.example', true);
+  const elsewhere = recovery.join('b.example', true);
+  const tuning = { retry, farSide: recovery.join('cloud.example', true) };
   const { sink, forwarder } = await forwarding(t, log, tuning);
   const answers: (HubError | typeof DELIVERED)[] = [
     down,
@@ -281,10 +283,10 @@ test('forwarder: a success on the same host ends a back-off, except where we wer
   sink.answer = () => answers.shift() ?? DELIVERED;
   await forwarder.start();
   await until('backing off', () => forwarder.status().state === 'backoff');
-  recovery.reached('elsewhere.example');
-  recovery.reached('cloud.example');
+  elsewhere.reached();
+  other.reached();
   await until('throttled', () => forwarder.status().detail === 'later');
-  for (let i = 0; i < 20; i++) recovery.reached('cloud.example');
+  for (let i = 0; i < 20; i++) other.reached();
   await append(log, many(1));
   assert.equal(sink.batches.length, 2);
   assert.equal(forwarder.status().state, 'backoff');
@@ -294,10 +296,11 @@ test('forwarder: only a recovery wakes others: a healthy sink is no alarm clock'
   const log = await testLog(t);
   const recovery = new Recovery();
   let woken = 0;
-  recovery.wait('cloud.example', () => {
+  recovery.join('cloud.example', true).wait(() => {
     woken++;
   });
-  const { sink, forwarder } = await forwarding(t, log, { recovery, host: 'cloud.example' });
+  const farSide = recovery.join('cloud.example', true);
+  const { sink, forwarder } = await forwarding(t, log, { farSide });
   await forwarder.start();
   await append(log, many(300));
   await until('all delivered', () => forwarder.status().lagEvents === 0);

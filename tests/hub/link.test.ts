@@ -15,8 +15,8 @@ const LEGAL_PATHS: readonly (readonly [Link['state'], LinkInput, Link['state']])
   ['connecting', { input: 'failed', error: new HubError('SINK_REFUSED', 'no') }, 'halted'],
   ['reading', { input: 'batch' }, 'sending'],
   ['reading', { input: 'failed', error: new TypeError('a defect') }, 'backoff'],
-  ['sending', { input: 'settled', taken: true }, 'reading'],
-  ['sending', { input: 'settled', taken: false }, 'reading'],
+  ['sending', { input: 'taken' }, 'sending'],
+  ['sending', { input: 'settled' }, 'reading'],
   ['sending', { input: 'failed', error: lost }, 'backoff'],
   ['sending', { input: 'failed', error: new HubError('SINK_REFUSED', 'no') }, 'halted'],
   ['backoff', { input: 'waited' }, 'connecting'],
@@ -26,6 +26,22 @@ const LEGAL_PATHS: readonly (readonly [Link['state'], LinkInput, Link['state']])
   ['sending', { input: 'stop' }, 'stopped'],
   ['backoff', { input: 'stop' }, 'stopped'],
   ['halted', { input: 'stop' }, 'stopped'],
+  ['paused', { input: 'stop' }, 'stopped'],
+  ['connecting', { input: 'pause' }, 'paused'],
+  ['reading', { input: 'pause' }, 'paused'],
+  ['sending', { input: 'pause' }, 'paused'],
+  ['backoff', { input: 'pause' }, 'paused'],
+  ['halted', { input: 'pause' }, 'paused'],
+  ['paused', { input: 'pause' }, 'paused'],
+  ['paused', { input: 'resume' }, 'connecting'],
+  ['reading', { input: 'resume' }, 'reading'],
+  ['sending', { input: 'resume' }, 'sending'],
+  ['backoff', { input: 'resume' }, 'backoff'],
+  ['connecting', { input: 'again' }, 'connecting'],
+  ['reading', { input: 'again' }, 'reading'],
+  ['sending', { input: 'again' }, 'connecting'],
+  ['backoff', { input: 'again' }, 'connecting'],
+  ['halted', { input: 'again' }, 'connecting'],
 ];
 
 function linkIn(state: Link['state'], failures = 3): Link {
@@ -60,13 +76,20 @@ test('link: begins by connecting, and nothing leaves stopped', () => {
   }
 });
 
+test('link: nothing but an instruction ends a pause, however what was under way ends', () => {
+  for (const [, input] of LEGAL_PATHS) {
+    if (input.input === 'resume' || input.input === 'stop') continue;
+    assert.deepEqual(nextLink(linkIn('paused'), input, around), linkIn('paused'), input.input);
+  }
+});
+
 test('link: failures are forgotten only when something was taken', () => {
   const failures = (input: LinkInput) => nextLink(linkIn('sending', 7), input, around).failures;
   assert.equal(failures({ input: 'connected' }), 7);
   assert.equal(failures({ input: 'batch' }), 7);
-  assert.equal(failures({ input: 'settled', taken: false }), 7);
+  assert.equal(failures({ input: 'settled' }), 7);
   assert.equal(failures({ input: 'failed', error: lost }), 8);
-  assert.equal(failures({ input: 'settled', taken: true }), 0);
+  assert.equal(failures({ input: 'taken' }), 0);
 });
 
 test('link: waits with full jitter between half the minimum and a doubling, bounded ceiling', () => {
