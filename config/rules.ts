@@ -3,6 +3,7 @@
  * validated: a mistake somewhere else must not keep these from being reported with it.
  */
 import { BlockList, isIP } from 'node:net';
+import { budgetViolations } from './budget-rules.ts';
 import { HTTP_PORT } from './schema.ts';
 import { dataAt } from './schema-walk.ts';
 import { retry } from './sections/endpoints.ts';
@@ -30,11 +31,15 @@ export function violations(data: unknown): Violation[] {
   return [
     ...uniqueIds(data, 'sinks'),
     ...uniqueIds(data, 'bridges'),
+    ...uniqueIds(data, 'object_storage'),
+    ...claimChecks(data),
+    ...formerNames(data),
     ...anonymousAccess(data),
     ...tokenOffLoopback(data),
     ...distinctPorts(data),
     ...intervalBelongsToInterval(data),
     ...retryDelays(data),
+    ...budgetViolations(listAt(data, 'sinks')),
     ...reachableDecodeRules(data),
   ];
 }
@@ -59,12 +64,50 @@ function* repeated(
   }
 }
 
-function uniqueIds(data: unknown, section: 'sinks' | 'bridges'): Violation[] {
+function uniqueIds(data: unknown, section: 'sinks' | 'bridges' | 'object_storage'): Violation[] {
   const ids = listAt(data, section).map((item) => textAt(item, ['id']));
   return [...repeated(ids)].map(({ index, first }) => ({
     path: [section, index, 'id'],
     message: `is the id of ${section}[${first}] too; an id names one`,
   }));
+}
+
+function claimChecks(data: unknown): Violation[] {
+  const stores = listAt(data, 'object_storage').map((store) => textAt(store, ['id']));
+  return listAt(data, 'sinks').flatMap((sink, i): Violation[] => {
+    const claimCheck = dataAt(sink, ['claim_check']);
+    if (claimCheck === undefined || claimCheck === false) return [];
+    const path = ['sinks', i, 'claim_check'];
+    if (dataAt(sink, ['event_bytes_max']) === undefined) {
+      const message = 'has no meaning without `event_bytes_max`, which says what is too large';
+      return [{ path, message }];
+    }
+    if (claimCheck === true && stores.length === 0)
+      return [{ path, message: 'is true, and there is no `object_storage`' }];
+    if (typeof claimCheck !== 'string' || stores.includes(claimCheck)) return [];
+    const known = stores.flatMap((id) => (id === undefined ? [] : [`\`${id}\``]));
+    const message = `is the id of no object storage: ${claimCheck}`;
+    return [{ path, message, ...(known.length > 0 && { hint: known.join(', ') }) }];
+  });
+}
+
+/** Two sinks cannot both go on from one place. */
+function formerNames(data: unknown): Violation[] {
+  const sinks = listAt(data, 'sinks');
+  const ids = sinks.map((sink) => textAt(sink, ['id']));
+  const former = sinks.map((sink) => textAt(sink, ['formerly']));
+  return former.flatMap((formerly, i): Violation[] => {
+    const path = ['sinks', i, 'formerly'];
+    if (formerly === undefined) return [];
+    const owner = ids.indexOf(formerly);
+    if (owner === i) return [{ path, message: 'is the id that the sink has now' }];
+    if (owner >= 0) {
+      const message = `is the id of sinks[${owner}], which has its place itself`;
+      return [{ path, message }];
+    }
+    const first = former.indexOf(formerly);
+    return first < i ? [{ path, message: `is what sinks[${first}] was formerly too` }] : [];
+  });
 }
 
 function anonymousAccess(data: unknown): Violation[] {

@@ -6,6 +6,8 @@ import { decode } from './sections/decode.ts';
 import { bridges, sinks } from './sections/endpoints.ts';
 import { log } from './sections/log.ts';
 import { LOOPBACK, mqtt } from './sections/mqtt.ts';
+import { objectStorage } from './sections/object-storage.ts';
+import { tracing } from './sections/tracing.ts';
 
 export const HTTP_PORT = 8080;
 
@@ -55,7 +57,9 @@ export const schema = z.strictObject({
   log: log.prefault({}).describe('The event log: everything that arrives is stored here first.'),
   decode,
   sinks,
+  object_storage: objectStorage,
   http: http.prefault({}).describe('The console, the API and the metrics.'),
+  tracing: tracing.prefault({}).describe('Following single events through the hub.'),
   clock: clock.prefault({}).describe('What happens while the clock is not synchronised.'),
 });
 
@@ -72,5 +76,7 @@ export type BridgeConfig = HubConfig['bridges'][number];
 export type LogConfig = HubConfig['log'];
 export type DecodeRule = HubConfig['decode'][number];
 export type SinkConfig = HubConfig['sinks'][number];
+export type ObjectStorageConfig = HubConfig['object_storage'][number];
 export type HttpConfig = HubConfig['http'];
+export type TracingConfig = HubConfig['tracing'];
 export type ClockConfig = HubConfig['clock'];

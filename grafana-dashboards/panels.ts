@@ -40,6 +40,8 @@ const SPAN_NULLS_MS = 5 * 60_000;
 export interface Query {
   readonly expr: string;
   readonly legend: string;
+  /** Draws the exemplars of its histogram, each a link to a trace. */
+  readonly exemplars?: boolean;
 }
 
 export interface PanelText {
@@ -68,11 +70,12 @@ export interface GridPosition {
 }
 
 function target(query: Query, index: number): DataqueryBuilder {
-  return new DataqueryBuilder()
+  const builder = new DataqueryBuilder()
     .datasource(DATASOURCE)
     .refId(String.fromCharCode('A'.charCodeAt(0) + index))
     .expr(query.expr)
     .legendFormat(query.legend);
+  return query.exemplars ? builder.exemplar(true) : builder;
 }
 
 /** Colours from the given values upwards; the first one counts from minus infinity. */

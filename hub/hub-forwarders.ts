@@ -13,7 +13,10 @@ import type { ClockWait } from './forward/clock-gate.ts';
 import { Forwarder } from './forward/forwarder.ts';
 import type { Recovery } from './forward/recovery.ts';
 import type { Order } from './forward/turns.ts';
+import { budgetOf } from './hub-budget.ts';
 import { claimChecked, type ObjectStores } from './hub-claim-check.ts';
+import { farSideOf, outagesOf } from './hub-outages.ts';
+import type { Tracing } from './hub-tracing.ts';
 import type { DurableLog } from './log/durable-log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { Decoder } from './process/decode/decoder.ts';
@@ -31,6 +34,7 @@ export interface ForwarderParts {
   readonly recovery: Recovery;
   readonly clockWait: ClockWait;
   readonly stores: ObjectStores;
+  readonly tracing: Tracing;
 }
 
 /** The forwarder of one configured sink. Errors: what the sink's creation throws. */
@@ -72,8 +76,11 @@ export async function makeForwarder(parts: ForwarderParts, sink: SinkConfig): Pr
       attemptsMax: sink.retry.attempts_max,
     },
     confirmWindowMs: spec.confirmWindowMs?.(sink) ?? 0,
-    host: spec.host?.(sink),
-    answered: (seconds) => batchSeconds.observe(seconds),
+    budget: await budgetOf(sink, spec.host?.(sink), log, parts.clock),
+    farSide: farSideOf(parts.recovery, spec.host?.(sink), sink.budget),
+    outages: outagesOf(log, parts.clock, sink.id),
+    answered: (seconds, traceId) => batchSeconds.observe(seconds, traceId),
+    tracing: parts.tracing.tracer.sink(sink.id, sink.type),
     ingestPerSecond: () => ingestRate.perSecond(),
   });
 }

@@ -1,7 +1,8 @@
 import { BRIDGE_STATES } from './core/bridge.ts';
 import { LINK_STATES } from './core/link.ts';
-import type { Status } from './core/status.ts';
+import { HOLD_REASONS, type SinkStatus, type Status } from './core/status.ts';
 import type { Forwarder } from './forward/forwarder.ts';
+import type { BridgeRunner } from './intake/bridges.ts';
 import type { Broker } from './intake/broker/broker.ts';
 import { REFUSAL_REASONS } from './intake/broker/refusals.ts';
 import type { Intake } from './intake/intake.ts';
@@ -13,6 +14,7 @@ export interface MetricsSources {
   readonly log: DurableLog;
   readonly intake: Intake;
   readonly broker: Broker;
+  readonly bridges: readonly BridgeRunner[];
   readonly forwarders: readonly Forwarder[];
   status(): Status;
 }
@@ -30,6 +32,12 @@ export function collectMetrics(sources: MetricsSources): void {
       for (const state of BRIDGE_STATES) {
         const labels = { bridge: bridge.id, state };
         metrics.gauge('holdfast_bridge_link', labels).set(Number(state === bridge.state));
+      }
+    }
+    for (const bridge of sources.bridges) {
+      for (const [reason, frames] of bridge.badFrames()) {
+        const labels = { bridge: bridge.id, reason };
+        metrics.counter('holdfast_bridge_bad_frames_total', labels).raiseTo(frames);
       }
     }
     metrics.gauge('holdfast_clock_synced').set(Number(status.clock.synced));
@@ -78,6 +86,7 @@ function collectSinks({ metrics, forwarders }: MetricsSources, status: Status): 
     for (const state of LINK_STATES) {
       metrics.gauge('holdfast_sink_link', { sink, state }).set(Number(state === sinkStatus.state));
     }
+    collectBudget(metrics, sinkStatus);
     const { replayedEvents } = sinkStatus.replay;
     metrics.counter('holdfast_sink_replayed_events_total', { sink }).raiseTo(replayedEvents);
     const counters = forwarders[index]?.counters();
@@ -85,9 +94,40 @@ function collectSinks({ metrics, forwarders }: MetricsSources, status: Status): 
     metrics.counter('holdfast_sink_delivered_events_total', { sink }).raiseTo(counters.delivered);
     metrics.counter('holdfast_sink_filtered_events_total', { sink }).raiseTo(counters.filtered);
     metrics.counter('holdfast_sink_retries_total', { sink }).raiseTo(counters.retries);
-    const lost = { full: counters.dropped, corrupt: counters.corrupt };
+    collectOutages(metrics, forwarders[index]);
+    const sinceEver = (reason: 'skipped' | 'age') =>
+      sinkStatus.lanes.reduce((sum, { lost }) => sum + (lost[reason] ?? 0), 0);
+    const lost = {
+      full: counters.dropped,
+      corrupt: counters.corrupt,
+      skipped: sinceEver('skipped'),
+      age: sinceEver('age'),
+    };
     for (const [reason, events] of Object.entries(lost)) {
       metrics.counter('holdfast_sink_lost_events_total', { sink, reason }).raiseTo(events);
     }
   }
+}
+
+function collectBudget(metrics: Metrics, { id: sink, governor, wireBytes }: SinkStatus): void {
+  if (wireBytes !== undefined)
+    metrics.counter('holdfast_sink_wire_bytes_total', { sink }).raiseTo(wireBytes);
+  if (!governor) return;
+  for (const reason of HOLD_REASONS) {
+    const isHeld = governor.held.some((held) => held.reason === reason);
+    metrics.gauge('holdfast_sink_held', { sink, reason }).set(Number(isHeld));
+  }
+  for (const period of ['day', 'month'] as const) {
+    const { usedBytes, limitBytes } = governor[period];
+    const used = limitBytes === null ? null : usedBytes / limitBytes;
+    metrics.gauge('holdfast_sink_budget_used_ratio', { sink, period }).set(used);
+  }
+}
+
+function collectOutages(metrics: Metrics, forwarder: Forwarder | undefined): void {
+  const counters = forwarder?.outages.counters();
+  if (!forwarder || !counters) return;
+  const sink = forwarder.id;
+  metrics.counter('holdfast_sink_outages_total', { sink }).raiseTo(counters.outages);
+  metrics.counter('holdfast_sink_outage_seconds_total', { sink }).raiseTo(counters.seconds);
 }

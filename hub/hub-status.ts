@@ -4,6 +4,7 @@ import type { RateMeter } from './core/rate.ts';
 import type { Status } from './core/status.ts';
 import type { ClockWait } from './forward/clock-gate.ts';
 import type { Forwarder } from './forward/forwarder.ts';
+import { pauseText } from './forward/pause.ts';
 import type { BridgeRunner } from './intake/bridges.ts';
 import type { Broker } from './intake/broker/broker.ts';
 import type { DurableLog } from './log/durable-log.ts';
@@ -76,6 +77,13 @@ export function degradedOf({ log, forwarders, clockWait }: StatusSources): strin
     if (state === 'halted') degraded.push(`sink ${id} is halted: ${detail ?? 'refused'}`);
   }
   return degraded;
+}
+
+/** What people have done that would look like a fault: it is none. */
+export function notesOf({ forwarders }: Pick<StatusSources, 'forwarders'>): string[] {
+  return forwarders.flatMap(({ id, operating: { paused } }) =>
+    paused ? `sink ${id} is ${pauseText(paused)}` : [],
+  );
 }
 
 export function statusOf(sources: StatusSources): Status {

@@ -6,9 +6,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { packageRoot } from '../config/find-file.ts';
-import type { BridgeConfig, HubConfig, SinkConfig } from '../config/schema.ts';
+import type { BridgeConfig, HubConfig } from '../config/schema.ts';
 import { BRIDGES } from '../firmware-bridge/registry.ts';
-import { SINKS } from '../sinks/registry.ts';
 import { type Api, createApi } from './api/server.ts';
 import type { HubView } from './api/view.ts';
 import { clockLogger } from './clock/clock-log.ts';
@@ -18,13 +17,26 @@ import type { Clock } from './core/clock.ts';
 import { cloudEventEncoder } from './core/cloud-event.ts';
 import { describeError, HubError } from './core/errors.ts';
 import { RateMeter } from './core/rate.ts';
-import type { SinkSpec } from './core/sink.ts';
 import { ClockWait } from './forward/clock-gate.ts';
-import { Forwarder } from './forward/forwarder.ts';
+import type { Forwarder } from './forward/forwarder.ts';
+import type { Operations } from './forward/operations.ts';
 import { Recovery } from './forward/recovery.ts';
+import { objectStoresOf } from './hub-claim-check.ts';
+import { deadLetterView } from './hub-dead-letters.ts';
+import { makeForwarder } from './hub-forwarders.ts';
+import { ingestView } from './hub-ingest.ts';
 import { collectMetrics } from './hub-metrics.ts';
-import { replayView } from './hub-replays.ts';
-import { Disk, degradedOf, problemsOf, type StatusSources, statusOf } from './hub-status.ts';
+import { operationView, renameLogger, replayView, startOperations } from './hub-operations.ts';
+import { outageView } from './hub-outages.ts';
+import {
+  Disk,
+  degradedOf,
+  notesOf,
+  problemsOf,
+  type StatusSources,
+  statusOf,
+} from './hub-status.ts';
+import { makeTracing, type Tracing } from './hub-tracing.ts';
 import { BridgeRunner } from './intake/bridges.ts';
 import { Broker } from './intake/broker/broker.ts';
 import { Intake } from './intake/intake.ts';
@@ -69,6 +81,7 @@ interface Parts {
   readonly live: LiveView;
   readonly clockWait: ClockWait;
   readonly forwarders: readonly Forwarder[];
+  readonly operations: Operations;
   readonly broker: Broker;
   readonly bridges: readonly BridgeRunner[];
 }
@@ -86,7 +99,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
   const random = options.random ?? Math.random;
   const metrics = createMetrics({
     version,
-    sources: ['mqtt', ...config.bridges.map(({ id }) => `bridge:${id}`)],
+    sources: ['mqtt', 'http', ...config.bridges.map(({ id }) => `bridge:${id}`)],
     sinks: config.sinks.map(({ id }) => id),
     bridges: config.bridges.map(({ id }) => id),
   });
@@ -104,7 +117,9 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
   }
 
   try {
-    const surroundings = { config, logger, clock, random, metrics, ingestRate };
+    const tracing = makeTracing({ ...options, clock, random, metrics });
+    stops.push(() => tracing.stop());
+    const surroundings = { config, logger, clock, random, metrics, ingestRate, tracing };
     if (watch) stops.push(() => watch.stop());
     const looked = watch?.start(); // beside the opening of the log: the first answer takes a moment
     const parts = await makeParts(surroundings, stops);
@@ -144,16 +159,17 @@ interface Surroundings {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly ingestRate: RateMeter;
+  readonly tracing: Tracing;
   random(): number;
 }
 
 async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): Promise<Parts> {
-  const { config, logger, clock, metrics, ingestRate, random } = around;
+  const { config, logger, clock, metrics, ingestRate, random, tracing } = around;
   const decoder = createDecoder(config.decode);
   const { log, disk } = await makeLog(around, decoder);
   stops.push(() => log.close());
   followRate(log, ingestRate);
-  const intake = new Intake(log, config.log.lanes);
+  const intake = new Intake(log, config.log.lanes, tracing.intake);
   const live = new LiveView({
     log,
     decoder,
@@ -165,9 +181,9 @@ async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): 
   const clockWait = new ClockWait(log, clock, config.clock.wait_for_sync_max);
   const forwarders: Forwarder[] = [];
   const recovery = new Recovery();
-  for (const sink of config.sinks) {
-    forwarders.push(await makeForwarder(around, sink, log, decoder, recovery, clockWait));
-  }
+  const stores = objectStoresOf(config, clock);
+  const shared = { ...around, log, decoder, recovery, clockWait, stores };
+  for (const sink of config.sinks) forwarders.push(await makeForwarder(shared, sink));
   const { limits } = config.mqtt;
   const broker = new Broker({
     intake,
@@ -194,16 +210,22 @@ async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): 
         type: bridge.type,
         bridge: await bridgeSpecOf(bridge).create(bridge),
         intake,
+        storage: log,
         clock,
         random,
         logger: logger.child({ component: 'bridge', bridge: bridge.id }),
       }),
     );
   }
-  return { log, disk, decoder, intake, live, clockWait, forwarders, broker, bridges };
+  const operations = await startOperations(log, clock, logger);
+  stops.push(async () => operations.stop());
+  return { log, disk, decoder, intake, live, clockWait, forwarders, operations, broker, bridges };
 }
 
-async function makeLog({ config, logger, clock, metrics }: Surroundings, decoder: Decoder) {
+async function makeLog(
+  { config, logger, clock, metrics, tracing }: Surroundings,
+  decoder: Decoder,
+) {
   const folder = config.hub.data_dir;
   try {
     await mkdir(folder, { recursive: true });
@@ -234,14 +256,15 @@ async function makeLog({ config, logger, clock, metrics }: Surroundings, decoder
     freeBytesMin: capacity.free_bytes_min,
     whenFull: capacity.when_full,
     ageMaxMs: retention.age_max,
-    sinks: config.sinks.map(({ id, start }) => ({ id, start })),
+    sinks: config.sinks.map(({ id, start, formerly }) => ({ id, start, formerly })),
     freeBytes: () => disk.measure(),
     writtenBytes: writtenBytesMeter(),
     aggregate: aggregator(decoder),
     observer: {
-      committed({ seconds }) {
-        commitSeconds.observe(seconds);
+      committed({ seconds, traces }) {
+        commitSeconds.observe(seconds, traces[0]?.traceId);
         commits.inc();
+        if (traces.length > 0) tracing.tracer.committed(traces, seconds);
       },
       damaged: (lane, { from, to }, problem) =>
         logLogger.error(
@@ -255,6 +278,7 @@ async function makeLog({ config, logger, clock, metrics }: Surroundings, decoder
           ? logLogger.error({ problem }, 'the card does not take writes: nothing is acknowledged')
           : logLogger.info('the card takes writes again'),
       clock: clockLogger(logger.child({ component: 'clock' })),
+      renamed: renameLogger(logLogger),
     },
   });
   return { log, disk };
@@ -267,52 +291,6 @@ function followRate(log: DurableLog, rate: RateMeter): void {
     const now = log.acceptedEvents;
     rate.add(now - accepted);
     accepted = now;
-  });
-}
-
-async function makeForwarder(
-  { config, logger, clock, metrics, random, ingestRate }: Surroundings,
-  sink: SinkConfig,
-  log: DurableLog,
-  decoder: Decoder,
-  recovery: Recovery,
-  clockWait: ClockWait,
-): Promise<Forwarder> {
-  const spec = sinkSpecOf(sink);
-  const sinkLogger = logger.child({ component: 'sink', sink: sink.id });
-  const batchSeconds = metrics.histogram('holdfast_sink_batch_seconds', { sink: sink.id });
-  return new Forwarder({
-    id: sink.id,
-    type: sink.type,
-    sink: await spec.create(sink, {
-      id: sink.id,
-      hubId: config.hub.id,
-      logId: log.id,
-      decode: decoder,
-      logger: sinkLogger,
-      dataDir: config.hub.data_dir,
-    }),
-    log,
-    clock,
-    random,
-    topics: sink.topics,
-    batch: {
-      eventsMax: sink.batch.events_max,
-      bytesMax: sink.batch.bytes_max,
-      lingerMs: sink.batch.linger_ms,
-    },
-    retry: {
-      delayMinMs: sink.retry.delay_min,
-      delayMaxMs: sink.retry.delay_max,
-      attemptsMax: sink.retry.attempts_max,
-    },
-    confirmWindowMs: spec.confirmWindowMs?.(sink) ?? 0,
-    host: spec.host?.(sink),
-    recovery,
-    clockWait,
-    logger: sinkLogger,
-    answered: (seconds) => batchSeconds.observe(seconds),
-    ingestPerSecond: () => ingestRate.perSecond(),
   });
 }
 
@@ -330,7 +308,11 @@ function makeApi(
   });
   const view: HubView = {
     // a restart mends none of these: whoever can ask has a process that works
-    health: () => ({ ok: true, reasons: [...problemsOf(sources), ...degradedOf(sources)] }),
+    health: () => ({
+      ok: true,
+      reasons: [...problemsOf(sources), ...degradedOf(sources)],
+      notes: notesOf(sources),
+    }),
     ready: () => {
       const reasons = problemsOf(sources);
       return { ok: reasons.length === 0, reasons };
@@ -340,8 +322,12 @@ function makeApi(
     devices: () => live.devices(),
     history: (query, signal) => history(log, decoder, query, signal),
     events: async (query, signal) => (await findEvents(log, query, signal)).map(encode),
-    replays: replayView(parts.forwarders),
-    metricsText: () => metrics.text(),
+    replays: replayView(parts),
+    operations: operationView(parts),
+    outages: outageView(parts.forwarders),
+    deadLetters: deadLetterView({ ...parts, hubId: config.hub.id, logId: log.id }),
+    ingest: ingestView(config, parts),
+    metricsText: (format) => metrics.text(format),
     subscribe: (listener) => live.subscribe(listener),
   };
   return createApi({
@@ -353,12 +339,6 @@ function makeApi(
     consoleDir: join(packageRoot(), 'dist', 'console'),
     logger: logger.child({ component: 'api' }),
   });
-}
-
-function sinkSpecOf({ type }: SinkConfig): SinkSpec {
-  const spec = SINKS.find((candidate) => candidate.type === type);
-  if (!spec) throw new HubError('INTERNAL', `no sink of type ${type}`);
-  return spec as SinkSpec; // its options were validated with its own schema
 }
 
 function bridgeSpecOf({ type }: BridgeConfig): BridgeSpec {

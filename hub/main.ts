@@ -7,7 +7,9 @@ import { packageRoot } from '../config/find-file.ts';
 import { ConfigError, renderProblem } from '../config/problem.ts';
 import type { HubConfig } from '../config/schema.ts';
 import { checkCommand } from './cli/check.ts';
+import { addDeadLettersCommand } from './cli/dead-letters-command.ts';
 import { addLogCommand } from './cli/log-command.ts';
+import { addOperateCommands } from './cli/operate-command.ts';
 import { type ReplayOptions, replayCommand } from './cli/replay.ts';
 import { runCommand } from './cli/run.ts';
 import { TIME_FORMS } from './cli/time.ts';
@@ -105,6 +107,8 @@ function program(exit: (code: number) => void): Command {
     .option(...CONFIG_OPTION)
     .addHelpText('after', `\nTimes: ${TIME_FORMS}.`)
     .action(async (options: ReplayOptions) => exit(await replayCommand(options, process)));
+  addDeadLettersCommand(command, { configOption: CONFIG_OPTION, io: process, exit });
+  addOperateCommands(command, { configOption: CONFIG_OPTION, io: process, exit });
   const decoder = (config?: HubConfig) => createDecoder(config?.decode ?? []);
   addLogCommand(command, { configOption: CONFIG_OPTION, io: process, exit, decoder });
   return command;

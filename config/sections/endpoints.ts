@@ -107,7 +107,9 @@ const sinkCommon = {
   retry: retry.prefault({}).describe('When a failed batch is sent again.'),
   budget: budget
     .optional()
-    .describe('How much may be sent, and when: see docs/budget.md. As much as there is by default.'),
+    .describe(
+      'How much may be sent, and when: see docs/budget.md. As much as there is by default.',
+    ),
 };
 
 const sinkId = id().describe(

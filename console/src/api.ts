@@ -1,4 +1,13 @@
-import type { History, LatestValue, Status } from '../../hub/core/status.ts';
+import type {
+  DeadLetterDiscard,
+  DeadLetterPage,
+  DeadLetterRetry,
+  History,
+  LatestValue,
+  Outage,
+  SinkStatus,
+  Status,
+} from '../../hub/core/status.ts';
 
 /** An answer of the hub that is not a success. */
 export class ApiError extends Error {
@@ -23,9 +32,21 @@ export interface Api {
   status(signal: AbortSignal): Promise<Status>;
   latest(signal: AbortSignal): Promise<readonly LatestValue[]>;
   history(query: HistoryQuery, signal: AbortSignal): Promise<History>;
+  /** Of all sinks, the newest first. */
+  outages(signal: AbortSignal): Promise<readonly Outage[]>;
+  /** The newest `limit` dead letters of a sink. */
+  deadLetters(sink: string, limit: number, signal: AbortSignal): Promise<DeadLetterPage>;
+  operate(sink: string, what: 'pause' | 'resume'): Promise<SinkStatus>;
+  /** Has a sink leave out the next events, or all that there are. */
+  skip(sink: string, to: { readonly events: number } | { readonly to: 'now' }): Promise<unknown>;
+  retryDeadLetters(sink: string, choice: LetterChoice): Promise<DeadLetterRetry>;
+  discardDeadLetters(sink: string, choice: LetterChoice): Promise<DeadLetterDiscard>;
   /** Opens the event stream; the body goes on until it is aborted or lost. */
   stream(signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
+
+/** Numbers of dead letters, or all that the sink has. */
+export type LetterChoice = readonly number[] | 'all';
 
 export interface HistoryQuery {
   readonly device: string;
@@ -39,6 +60,10 @@ export interface HistoryQuery {
  * A hub that does not answer in this time is not reachable; history of a slow card needs the most.
  */
 const ANSWER_MS_MAX = 15_000;
+
+function lettersPath(sink: string): string {
+  return `sinks/${encodeURIComponent(sink)}/dead-letters`;
+}
 
 async function problemOf(response: Response): Promise<ApiError> {
   let text = `The hub answered ${response.status} ${response.statusText}`.trim();
@@ -79,6 +104,23 @@ export function hubApi({ baseUrl, token, onDate }: ApiOptions): Api {
     return (await response.json()) as T; // page and hub are built from one source
   }
 
+  /** Gives the hub an instruction; it notes that it came from this page. */
+  async function tell<T>(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
+    const secret = token();
+    const response = await fetch(new URL(path, baseUrl), {
+      method,
+      headers: {
+        'holdfast-actor': 'console',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(secret ? { authorization: `Bearer ${secret}` } : {}),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    });
+    if (!response.ok) throw await problemOf(response);
+    return (await response.json()) as T; // page and hub are built from one source
+  }
+
   return {
     status: (signal) => getJson<Status>('status', signal),
     latest: (signal) => getJson<readonly LatestValue[]>('latest', signal),
@@ -91,6 +133,21 @@ export function hubApi({ baseUrl, token, onDate }: ApiOptions): Api {
         points: String(points),
       });
       return getJson<History>(`history?${query}`, signal);
+    },
+    outages: (signal) => getJson<readonly Outage[]>('outages?limit=1000', signal),
+    deadLetters: (sink, limit, signal) =>
+      getJson<DeadLetterPage>(`${lettersPath(sink)}?limit=${limit}`, signal),
+    operate: (sink, what) => tell<SinkStatus>('POST', `sinks/${encodeURIComponent(sink)}/${what}`),
+    skip: (sink, to) => tell<unknown>('POST', `sinks/${encodeURIComponent(sink)}/skip`, to),
+    retryDeadLetters: (sink, choice) =>
+      tell<DeadLetterRetry>(
+        'POST',
+        lettersPath(sink),
+        choice === 'all' ? { all: true } : { numbers: choice },
+      ),
+    discardDeadLetters(sink, choice) {
+      const query = choice === 'all' ? 'all=true' : choice.map((n) => `number=${n}`).join('&');
+      return tell<DeadLetterDiscard>('DELETE', `${lettersPath(sink)}?${query}`);
     },
     async stream(signal) {
       const response = await get('stream', 'text/event-stream', signal);

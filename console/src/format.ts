@@ -37,6 +37,16 @@ export function formatDuration(ms: number | null | undefined): string {
   return remainder === 0 || whole >= 30 ? first : `${first}${SPACE}${remainder}${SPACE}${part}`;
 }
 
+const clockTime = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' });
+const clockDay = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+
+/** When it was, on the clock of whoever reads it: `14:02`, `3 Mar 14:02` on another day. */
+export function formatClock(timeMs: number, nowMs: number): string {
+  const day = clockDay.format(timeMs);
+  const time = clockTime.format(timeMs);
+  return day === clockDay.format(nowMs) ? time : `${day} ${time}`;
+}
+
 /** One unit: `now`, `3 s`, `2 min`, `5 h`, `12 d`. */
 export function formatAge(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return NONE;

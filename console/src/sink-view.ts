@@ -1,5 +1,6 @@
 import type { BridgeStatus, SinkStatus } from '../../hub/core/status.ts';
-import { formatCount, formatDuration } from './format.ts';
+import { heldDetail } from './budget-view.ts';
+import { formatClock, formatCount, formatDuration } from './format.ts';
 
 /** How a part is doing. Colour, icon and words follow from it. */
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle';
@@ -14,6 +15,8 @@ export interface PartView {
 const BEHIND_MS_MIN = 15_000;
 
 function movingView(sink: SinkStatus): PartView {
+  if (sink.lagEvents > 0 && heldDetail(sink) !== undefined)
+    return { tone: 'busy', headline: `Held back by its budget, ${heldText(sink)}` };
   if (sink.lagMs < BEHIND_MS_MIN) return { tone: 'good', headline: 'Up to date' };
   if (sink.etaSeconds !== null)
     return {
@@ -28,13 +31,20 @@ function heldText(sink: SinkStatus): string {
   return `${formatCount(sink.lagEvents)} events safe on disk`;
 }
 
+/** `Down since 14:02, next try in 8 s, 412 k events safe on disk`. */
+function downView(sink: SinkStatus, next: string, nowMs: number): PartView {
+  const since = sink.outage ? ` since ${formatClock(sink.outage.startedMs, nowMs)}` : '';
+  return { tone: 'bad', headline: `Down${since}, ${next}, ${heldText(sink)}` };
+}
+
 /** What the state of a sink means. `nowMs` is the hub's clock. */
 export function sinkView(sink: SinkStatus, nowMs: number): PartView {
   switch (sink.state) {
     case 'reading':
     case 'sending':
-      return movingView(sink);
+      return sink.outage ? downView(sink, 'trying now', nowMs) : movingView(sink);
     case 'connecting':
+      if (sink.outage) return downView(sink, 'trying now', nowMs);
       return {
         tone: sink.lagMs < BEHIND_MS_MIN ? 'busy' : 'warn',
         headline: `Connecting, ${heldText(sink)}`,
@@ -42,7 +52,7 @@ export function sinkView(sink: SinkStatus, nowMs: number): PartView {
     case 'backoff': {
       const waitMs = (sink.retryAtMs ?? nowMs) - nowMs;
       const retry = waitMs > 0 ? `next try in ${formatDuration(waitMs + 999)}` : 'trying now';
-      return { tone: 'bad', headline: `Down, ${retry}, ${heldText(sink)}` };
+      return downView(sink, retry, nowMs);
     }
     case 'halted':
       return { tone: 'bad', headline: `Refused, needs you, ${heldText(sink)}` };

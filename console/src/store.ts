@@ -1,8 +1,9 @@
 import { batch, computed, type Signal, signal } from '@preact/signals';
-import type { LatestValue, Status } from '../../hub/core/status.ts';
+import type { LatestValue, Outage, Status } from '../../hub/core/status.ts';
 import { type Api, hubApi } from './api.ts';
 import { historyQueue } from './history-queue.ts';
 import type { Connection } from './live.ts';
+import { OUTAGE_WINDOWS } from './outage-view.ts';
 import { groupDevices, isAlarm, keyOf, type Metric, nextMetric } from './readings.ts';
 import { boundedSeries, type Series, WINDOW_MS } from './series.ts';
 import { serverClock } from './server-clock.ts';
@@ -37,6 +38,9 @@ export const localMs = signal(performance.now());
 export const hubMs = computed(() => clock.nowMs(localMs.value));
 /** Metrics that the page has no room for. */
 export const metricsLeftOut = signal(0);
+/** By sink, the newest first. */
+export const outages = signal<ReadonlyMap<string, readonly Outage[]>>(new Map());
+export const outageWindow = signal<(typeof OUTAGE_WINDOWS)[number]>(OUTAGE_WINDOWS[0]);
 export const eventRate = boundedSeries(RATE_WINDOW_MS);
 
 /** For how long the page has been out of date, in ms; 0 while it is live. */
@@ -132,7 +136,32 @@ export function takeReadings(values: readonly LatestValue[]): void {
   });
 }
 
+/** A sink that is less behind than this has drained what waited: its outage says by then how fast. */
+const DRAINED_MS_MAX = 15_000;
+/** What makes the list of outages another one: some began, ended, or were drained since. */
+let outagesKey = '';
+const outagesKeyOf = ({ sinks }: Status) =>
+  sinks.map(({ id, outage, lagMs }) => `${id}/${outage?.id ?? lagMs < DRAINED_MS_MAX}`).join();
+
+async function takeOutages(key: string): Promise<void> {
+  try {
+    const found = await api.outages(new AbortController().signal);
+    const bySink = new Map<string, Outage[]>();
+    for (const outage of found) {
+      bySink.set(outage.sink, [...(bySink.get(outage.sink) ?? []), outage]);
+    }
+    outages.value = bySink;
+  } catch {
+    if (outagesKey === key) outagesKey = ''; // asked again with the next status
+  }
+}
+
 export function takeStatus(next: Status): void {
+  const key = outagesKeyOf(next);
+  if (key !== outagesKey) {
+    outagesKey = key;
+    void takeOutages(key);
+  }
   batch(() => {
     status.value = next;
     eventRate.append(clock.nowMs(performance.now()), next.inputs.eventsPerSecond);
@@ -149,6 +178,7 @@ export function takeSnapshot(next: Status, latest: readonly LatestValue[]): void
       seriesByKey.delete(key);
     }
     metricsLeftOut.value = 0;
+    outagesKey = ''; // nobody has told of those that came and went meanwhile
     takeReadings(latest);
     takeStatus(next);
     structure.value++;

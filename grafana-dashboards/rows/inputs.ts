@@ -20,7 +20,8 @@ export function inputsRow(): readonly Sized[] {
     description:
       'Refused connections, publishes and subscriptions by reason: check the account, the ACL ' +
       'and the limits. Undecoded events are kept and forwarded raw, but give no readings: the ' +
-      'hub logs which topic; correct its rule under `decode`.',
+      'hub logs which topic; correct its rule under `decode`. Bad frames of a bridge: checksum ' +
+      'and framing are noise or a wrong speed, format is another firmware than expected.',
     unit: Short,
     queries: [
       {
@@ -33,6 +34,10 @@ export function inputsRow(): readonly Sized[] {
           'holdfast_mqtt_clients',
         ),
         legend: '{{hub}} undecoded {{reason}}',
+      },
+      {
+        expr: increase('holdfast_bridge_bad_frames_total', ['bridge', 'reason']),
+        legend: '{{hub}} {{bridge}} {{reason}}',
       },
     ],
   }).min(0);
@@ -57,5 +62,18 @@ export function inputsRow(): readonly Sized[] {
     .mappings(stateWords(BRIDGE_STATES))
     .thresholds(thresholds('text'))
     .noValue('no bridges');
-  return [clients, refused, bridges].map((panel) => ({ panel, columns: 8, rows: 7 }));
+  const spans = timeseries({
+    id: 54,
+    title: 'Spans of traces',
+    description:
+      'Spans of sampled events that the collector has taken. Dropped ones: it was away for too ' +
+      'long, or refuses them; the hub logs why. Events are never held up by it. Empty without ' +
+      '`tracing.otlp`.',
+    unit: Short,
+    queries: [
+      { expr: increase('holdfast_spans_exported_total'), legend: '{{hub}} exported' },
+      { expr: increase('holdfast_spans_dropped_total'), legend: '{{hub}} dropped' },
+    ],
+  }).min(0);
+  return [clients, refused, bridges, spans].map((panel) => ({ panel, columns: 8, rows: 7 }));
 }

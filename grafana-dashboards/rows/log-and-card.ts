@@ -21,7 +21,11 @@ function commitPanels() {
     unit: Seconds,
     queries: [
       { expr: quantile(0.5, 'holdfast_log_commit_seconds'), legend: '{{hub}} p50' },
-      { expr: quantile(0.99, 'holdfast_log_commit_seconds'), legend: '{{hub}} p99' },
+      {
+        expr: quantile(0.99, 'holdfast_log_commit_seconds'),
+        legend: '{{hub}} p99',
+        exemplars: true,
+      },
     ],
   }).min(0);
   const commits = timeseries({

@@ -1,4 +1,11 @@
-import { EventsPerSecond, NoUnit, Seconds, Short } from '@grafana/grafana-foundation-sdk/units';
+import {
+  BytesPerSecondIEC,
+  EventsPerSecond,
+  NoUnit,
+  PercentUnit,
+  Seconds,
+  Short,
+} from '@grafana/grafana-foundation-sdk/units';
 import { type Sized, stateTimeline, thresholds, timeseries } from '../panels.ts';
 import { gauge, increase, orZero, quantile, rate } from '../promql.ts';
 import { SINK_STATES, stateNumber, stateWords } from '../states.ts';
@@ -93,6 +100,7 @@ function flowPanels() {
       {
         expr: quantile(0.99, 'holdfast_sink_batch_seconds', ['sink']),
         legend: '{{hub}} {{sink}} p99',
+        exemplars: true,
       },
     ],
   }).min(0);
@@ -162,11 +170,104 @@ function troublePanels() {
   return { retries, deadLetters, lostBySink };
 }
 
+function outagePanels() {
+  const outages = timeseries({
+    id: 71,
+    title: 'Outages',
+    description:
+      'Outages that began: the far side could not be reached, did not answer, or refused ' +
+      'everything. Interruptions less than 10 s apart are one. The console and /api/v1/outages ' +
+      'say why, and what had gathered.',
+    unit: Short,
+    queries: [
+      {
+        expr: orZero(
+          increase('holdfast_sink_outages_total', ['sink']),
+          'holdfast_sink_lag_events',
+          ['sink'],
+        ),
+        legend: '{{hub}} {{sink}}',
+      },
+    ],
+  }).min(0);
+  const timeDown = timeseries({
+    id: 72,
+    title: 'Time down',
+    description:
+      'The part of the time in which a far side took nothing. Nothing is lost by it while the ' +
+      'log has room: compare "Until full".',
+    unit: PercentUnit,
+    queries: [
+      {
+        expr: orZero(
+          rate('holdfast_sink_outage_seconds_total', ['sink']),
+          'holdfast_sink_lag_events',
+          ['sink'],
+        ),
+        legend: '{{hub}} {{sink}}',
+      },
+    ],
+  })
+    .min(0)
+    .max(1);
+  return { outages, timeDown };
+}
+
+function budgetPanels() {
+  const used = timeseries({
+    id: 74,
+    title: 'Budget used',
+    description:
+      'What a sink has sent as a part of what it may in a day or a month, with the network it ' +
+      'uses. At 100 % only exempt lanes go on; the rest waits in the log until the reset. Empty ' +
+      'without `budget`.',
+    unit: PercentUnit,
+    queries: [
+      {
+        expr: gauge('holdfast_sink_budget_used_ratio', ['sink', 'period']),
+        legend: '{{hub}} {{sink}} {{period}}',
+      },
+    ],
+  }).min(0);
+  const held = timeseries({
+    id: 75,
+    title: 'Held back by a budget',
+    description:
+      '1 while a budget holds something back: the day or the month is used up, the window is ' +
+      'closed, or the rate is reached. It is as wanted; if the lag grows from day to day, the ' +
+      'budget is too small for what comes in.',
+    unit: NoUnit,
+    queries: [
+      {
+        expr: gauge('holdfast_sink_held', ['sink', 'reason']),
+        legend: '{{hub}} {{sink}} {{reason}}',
+      },
+    ],
+  })
+    .min(0)
+    .max(1);
+  const wire = timeseries({
+    id: 76,
+    title: 'Bytes on the wire',
+    description:
+      'What goes through the connections of a sink, in both directions, TLS included, headers of ' +
+      'TCP and IP not. This is what a budget counts. Much more than "In and out" explains: the ' +
+      'far side refuses or fails, see "Retries".',
+    unit: BytesPerSecondIEC,
+    queries: [
+      { expr: rate('holdfast_sink_wire_bytes_total', ['sink']), legend: '{{hub}} {{sink}}' },
+    ],
+  }).min(0);
+  return { used, held, wire };
+}
+
 /** What the far sides have taken, and what waits for them. */
 export function storeAndForwardRow(): readonly Sized[] {
   const { linkState, lagEvents, lagSeconds } = lagPanels();
   const { inAndOut, batchLatency, eta } = flowPanels();
   const { retries, deadLetters, lostBySink } = troublePanels();
+  const { outages, timeDown } = outagePanels();
+  const { used, held, wire } = budgetPanels();
   const third = { columns: 8, rows: 7 };
   return [
     { panel: linkState, ...third },
@@ -178,5 +279,10 @@ export function storeAndForwardRow(): readonly Sized[] {
     { panel: retries, ...third },
     { panel: deadLetters, ...third },
     { panel: lostBySink, ...third },
+    { panel: outages, ...third },
+    { panel: timeDown, ...third },
+    { panel: wire, ...third },
+    { panel: used, ...third },
+    { panel: held, ...third },
   ];
 }

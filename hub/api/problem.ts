@@ -5,6 +5,10 @@ export interface ProblemMembers {
   /** The query parameter that is wrong, and what it may be. */
   readonly parameter?: string;
   readonly expected?: string;
+  /** Which of several events is wrong, from 0. */
+  readonly index?: number;
+  /** The attribute of a CloudEvent that is wrong. */
+  readonly attribute?: string;
 }
 
 /** An answer that is no success. Thrown by routes; the message is the `detail`. */
@@ -12,8 +16,8 @@ export class Problem extends Error {
   readonly status: number;
   readonly members: ProblemMembers;
 
-  constructor(status: number, detail: string, members: ProblemMembers = {}) {
-    super(detail);
+  constructor(status: number, detail: string, members: ProblemMembers = {}, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
     this.name = 'Problem';
     this.status = status;
     this.members = members;

@@ -83,6 +83,30 @@ export class Body {
     this.#values = new Map(Object.entries(raw));
   }
 
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  is(name: string, word: string): boolean {
+    return this.#values.get(name) === word;
+  }
+
+  /** One of `words`; undefined when it is absent. */
+  word<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
+    const value = this.#values.get(name);
+    const word = words.find((candidate) => candidate === value);
+    if (value === undefined || word !== undefined) return word;
+    throw badParameter(name, 'is not known here', `one of ${words.join(', ')}`);
+  }
+
+  integer(name: string, range: { min: number; max: number }): number {
+    const value = this.#values.get(name);
+    if (Number.isInteger(value) && Number(value) >= range.min && Number(value) <= range.max)
+      return Number(value);
+    const expected = `a whole number from ${range.min} to ${range.max}`;
+    throw badParameter(name, 'is not in its range', expected);
+  }
+
   /** ms since 1970, or ISO 8601. */
   timeMs(name: string): number {
     const value = this.#values.get(name);

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { ReplayJob } from '../core/status.ts';
+import type { Instructions } from './instructions.ts';
 import { Problem } from './problem.ts';
 import { Body, Query } from './query.ts';
 import type { ReplayView } from './view.ts';
@@ -15,15 +16,20 @@ function noSink(sink: string): Problem {
 }
 
 /** Replays of one sink: ask for one, list them, cancel one. */
-export function addReplayRoutes(server: FastifyInstance, replays: ReplayView): void {
+export function addReplayRoutes(
+  server: FastifyInstance,
+  replays: ReplayView,
+  instructions: Instructions,
+): void {
   server.post<{ Params: Pick<Place, 'sink'> }>(
     '/api/v1/sinks/:sink/replay',
-    async ({ query, params, body }, reply): Promise<ReplayJob> => {
-      new Query(query, []);
-      const { sink } = params;
+    async (request, reply): Promise<ReplayJob> => {
+      new Query(request.query, []);
+      const { sink } = request.params;
       if (!replays.list(sink)) throw noSink(sink);
-      const range = new Body(body, ['from', 'to']).range();
-      const job = await replays.request(sink, range);
+      const range = new Body(request.body, ['from', 'to']).range();
+      const actor = instructions.take(request, reply, sink);
+      const job = await replays.request(sink, range, actor);
       if (!job) {
         throw new Problem(409, 'Too many replays of this sink wait already. Cancel some, or wait.');
       }
@@ -42,12 +48,13 @@ export function addReplayRoutes(server: FastifyInstance, replays: ReplayView): v
 
   server.delete<{ Params: Place }>(
     '/api/v1/sinks/:sink/replay/:job',
-    async ({ query, params }): Promise<ReplayJob> => {
-      new Query(query, []);
-      const { sink, job } = params;
+    async (request, reply): Promise<ReplayJob> => {
+      new Query(request.query, []);
+      const { sink, job } = request.params;
       if (!replays.list(sink)) throw noSink(sink);
+      const actor = instructions.take(request, reply, sink);
       const cancelled = /^\d{1,15}$/.test(job)
-        ? await replays.cancel(sink, Number(job))
+        ? await replays.cancel(sink, Number(job), actor)
         : undefined;
       if (!cancelled) {
         throw new Problem(404, `Sink \`${sink}\` knows no replay \`${job.slice(0, 64)}\`.`);

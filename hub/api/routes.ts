@@ -27,9 +27,33 @@ function goneSignal(reply: FastifyReply): AbortSignal {
   return controller.signal;
 }
 
+const METRICS_TYPES = {
+  prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+  openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+} as const;
+
+/** Weight of the best range of an Accept header that `type` falls into exactly; 0 when in none. */
+function weightOf(accept: string, type: string): number {
+  const weights = accept.split(',').map((range) => {
+    const [name, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    if (name !== type) return 0;
+    const weight = parameters.find((parameter) => parameter.startsWith('q='));
+    return weight === undefined ? 1 : Number(weight.slice(2)) || 0;
+  });
+  return Math.max(0, ...weights);
+}
+
+/** Only who asks for it by name: all others know the older text. */
+function wantsOpenMetrics(accept: string | undefined): boolean {
+  if (accept === undefined) return false;
+  const weight = weightOf(accept, 'application/openmetrics-text');
+  return weight > 0 && weight >= weightOf(accept, 'text/plain');
+}
+
 function sendCondition(reply: FastifyReply, word: 'healthy' | 'ready', condition: Condition) {
   reply.code(condition.ok ? 200 : 503).header('cache-control', 'no-store');
-  return reply.send({ [word]: condition.ok, reasons: condition.reasons });
+  const { ok, reasons, notes = [] } = condition;
+  return reply.send({ [word]: ok, reasons, ...(notes.length > 0 && { notes }) });
 }
 
 /** Runs at most LOG_QUERIES_MAX at a time, the others in order. */
@@ -62,9 +86,10 @@ export function addRoutes(server: FastifyInstance, options: RoutesOptions): void
   server.get('/health', withPublic, (_, reply) => sendCondition(reply, 'healthy', view.health()));
   server.get('/ready', withPublic, (_, reply) => sendCondition(reply, 'ready', view.ready()));
 
-  server.get('/metrics', async (_, reply) => {
-    reply.type('text/plain; version=0.0.4; charset=utf-8');
-    return view.metricsText();
+  server.get('/metrics', async (request, reply) => {
+    const format = wantsOpenMetrics(request.headers.accept) ? 'openmetrics' : 'prometheus';
+    reply.type(METRICS_TYPES[format]).header('vary', 'accept');
+    return view.metricsText(format);
   });
 
   server.get('/api/v1/status', (request) => {

@@ -2,7 +2,12 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { describeError, HubError } from '../core/errors.ts';
 import { serveConsole } from './console.ts';
+import { addDeadLetterRoutes } from './dead-letter-routes.ts';
 import { fromElsewhere, hostGuard, tokenGuard } from './guards.ts';
+import { addIngestRoutes } from './ingest-routes.ts';
+import { Instructions } from './instructions.ts';
+import { addOperationRoutes } from './operation-routes.ts';
+import { addOutageRoutes } from './outage-routes.ts';
 import { PROBLEM_TYPE, Problem, type ProblemMembers, problemText } from './problem.ts';
 import { addReplayRoutes } from './replay-routes.ts';
 import { addRoutes } from './routes.ts';
@@ -42,7 +47,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** Nothing is uploaded; 64 KiB is a generous command. */
+/** A generous command. Events to be stored have a limit of their own. */
 const BODY_BYTES_MAX = 65_536;
 /** A token, some cookies of other programs on the same host, and no more. */
 const HEADER_BYTES_MAX = 16_384;
@@ -166,7 +171,12 @@ export function createApi(options: ApiOptions): Api {
   answerErrors(server, options.logger);
   guard(server, options);
   addRoutes(server, { view, streams, wallMs: options.wallMs ?? Date.now });
-  addReplayRoutes(server, view.replays);
+  const instructions = new Instructions();
+  addOperationRoutes(server, view, instructions);
+  addReplayRoutes(server, view.replays, instructions);
+  addDeadLetterRoutes(server, view, instructions);
+  addIngestRoutes(server, view.ingest);
+  addOutageRoutes(server, view.outages);
   serveConsole(server, options.consoleDir);
 
   return {

@@ -1,7 +1,9 @@
+import { hostname, userInfo } from 'node:os';
 import type { Environment } from '../../config/environment.ts';
 import { resolveConfigFile } from '../../config/find-file.ts';
 import { loadConfig } from '../../config/load.ts';
 import { describeError, HubError } from '../core/errors.ts';
+import { ACTOR_HEADER } from '../core/operation.ts';
 
 /** Where the running hub is: what every command takes that talks to it. */
 export interface HubAddressOptions {
@@ -36,7 +38,7 @@ export class HubClient {
     const text = await response.text();
     if (response.ok) return parsed<Answer>(text, this.url);
     const problem = problemText(text) ?? `${response.status} ${response.statusText}`;
-    const busy = response.status === 409 || response.status >= 500;
+    const busy = [409, 429].includes(response.status) || response.status >= 500;
     throw new HubError(busy ? 'SERVICE_UNAVAILABLE' : 'USAGE', `${this.url}: ${problem}`);
   }
 
@@ -45,6 +47,7 @@ export class HubClient {
       return await fetch(`${this.url}/api/v1/${path}`, {
         method,
         headers: {
+          [ACTOR_HEADER]: actorHeader(),
           ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
@@ -71,6 +74,19 @@ export function hubClient(options: HubAddressOptions, env: Environment): HubClie
   const host = ANY_ADDRESS[http.host] ?? http.host;
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${http.port}`;
   return new HubClient(url, options.token ?? http.token?.reveal());
+}
+
+/** Whoever runs the command, for the event of what it does. */
+function actorHeader(): string {
+  return `cli ${encodeURIComponent(`${userName()}@${hostname()}`.slice(0, 128))}`;
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? ''); // a container's user may have no name
+  }
 }
 
 function baseUrl(text: string): string {

@@ -82,7 +82,7 @@ async function ended(
 }
 
 /** One line that is written over on a terminal. */
-class Progress {
+export class Progress {
   readonly #stderr: ReplayIo['stderr'] | undefined;
   #shownMs = Number.NEGATIVE_INFINITY;
 

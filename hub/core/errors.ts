@@ -69,16 +69,19 @@ export class HubError extends Error {
   readonly code: ErrorCode;
   /** How long the far side asked us to wait, in ms. */
   readonly retryAfterMs: number | undefined;
+  /** What the far side said in its own words, shortened. */
+  readonly response: string | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; retryAfterMs?: number } = {},
+    options: { cause?: unknown; retryAfterMs?: number; response?: string } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'HubError';
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.response = options.response;
   }
 }
 

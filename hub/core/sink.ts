@@ -6,6 +6,10 @@ import type { Batch, Decode, HubEvent } from './event.ts';
 export interface Rejection {
   readonly index: number;
   readonly reason: string;
+  /** What the far side said of it in its own words, shortened. */
+  readonly response?: string | undefined;
+  /** It was never sent: nothing that speaks against the far side or its address. */
+  readonly unsent?: true;
 }
 
 /** What the far side said of one batch. Whatever is in neither list is delivered. */
@@ -101,7 +105,7 @@ export interface SinkSpec<Schema extends z.ZodObject = z.ZodObject> {
    * never in two of them.
    */
   requestsMax?(options: z.output<Schema>): number;
-  /** Hosts this sink talks to, so that a success of one sink wakes another one's back-off. */
+  /** `host:port` that this sink connects to (see host-port.ts): its return wakes all that wait. */
   host?(options: z.output<Schema>): string;
   /** Set by sinks whose events can carry a reference in place of their data: CloudEvents. */
   eventLimit?(options: z.output<Schema>): EventLimit;

@@ -158,6 +158,10 @@ export interface SinkStatus {
   readonly replay: SinkReplayStatus;
   /** The outage that goes on; null when the far side took the last that was sent. */
   readonly outage: Outage | null;
+  /** Absent without a `budget`. */
+  readonly governor?: GovernorStatus;
+  /** What went through its connections in both directions since the start, if it counts that. */
+  readonly wireBytes?: number;
 }
 
 /** What went wrong, in a few words of the far side or the system. */
@@ -190,7 +194,7 @@ export interface Outage {
   readonly reboots: number;
   readonly firstError: OutageError;
   readonly lastError: OutageError;
-  /** Events that waited when it began and when it ended. */
+  /** Events that waited when it began, and behind the first delivery when it ended. */
   readonly backlogAtStart: number;
   readonly backlogAtEnd: number | null;
   /** From the end until what waited then was settled; null when that is not known (yet). */

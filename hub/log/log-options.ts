@@ -16,7 +16,7 @@ import type { Reserve } from './room/reserve.ts';
 import type { WhenFullByLane } from './room/room.ts';
 import type { Aggregate } from './room/thinner.ts';
 import type { Rename, SinkPlace } from './sink-places.ts';
-import type { Finding, Storage } from './storage/storage.ts';
+import type { Finding, Storage, WriteOperation } from './storage/storage.ts';
 import type { Boots, ClockChange } from './time/boots.ts';
 
 export interface LogOptions {
@@ -75,4 +75,6 @@ export interface LoadedLog {
   readonly replays: ReplayRecords;
   /** Where the blocks that can be read end, by lane: the rest up to the tail is lost. */
   readonly readableEnds: ReadonlyMap<Lane, number>;
+  /** To be written with the first commit. */
+  readonly deferred: readonly WriteOperation[];
 }

@@ -10,8 +10,8 @@
 import { describeError, HubError } from '../core/errors.ts';
 import { LANES, type Lane } from '../core/event.ts';
 import { isOutOfSpace } from './commit/out-of-space.ts';
-import { Cursors } from './cursors.ts';
 import { cursorAt } from './cursor-state.ts';
+import { Cursors } from './cursors.ts';
 import { salvage } from './damage/salvage.ts';
 import { DurableLog } from './durable-log.ts';
 import { loadIdentity } from './identity.ts';
@@ -58,6 +58,7 @@ async function open(options: LogOptions): Promise<DurableLog> {
     const ours = marked.facts?.logId === identity.id ? marked.facts : undefined;
     const loaded = await load(options, identity.id, blocks, ours, findings.length > 0);
     const log = new DurableLog(loaded, options);
+    log.defer(loaded.deferred);
     await log.start(loaded);
     await placeByTime(log, options);
     return log;
@@ -112,12 +113,14 @@ async function load(
   for (const sink of sinks) await replays.load(storage, sink.id);
   const losses = new Losses();
   await losses.load(storage, marked?.lost);
-  await welcomeBack(storage, sinks, { cursors, losses }, (lane) => lanes.get(lane)?.head ?? 0);
+  const head = (lane: Lane) => lanes.get(lane)?.head ?? 0;
+  const deferred = await welcomeBack(storage, sinks, { cursors, losses }, head);
   const received = new Received();
   await received.load(storage, (lane) => lanes.get(lane)?.tail ?? 0, marked?.refused);
   const ends = Array.from(lanes.values(), ({ lastLoaded }) => lastLoaded ?? []).flat();
   const boots = await loadBoots(storage, clock, ends);
-  return { id, lanes, blocks, boots, cursors, losses, received, replays, readableEnds };
+  const parts = { lanes, blocks, boots, cursors, losses, received, replays };
+  return { id, ...parts, readableEnds, deferred };
 }
 
 /**

@@ -73,7 +73,8 @@ export const METRICS = [
     'counter',
     'holdfast_lost_events_total',
     ['reason', 'lane'],
-    'Events accepted and then given up, by reason: full, age, poison, corrupt, rate.',
+    'Events accepted and then given up, by reason: full, age, poison, corrupt, rate. What single ' +
+      'sinks skipped is in holdfast_sink_lost_events_total.',
   ),
   metric(
     'gauge',
@@ -109,9 +110,34 @@ export const METRICS = [
     'counter',
     'holdfast_sink_lost_events_total',
     ['sink', 'reason'],
-    'Events that were given up before this sink had them.',
+    'Events that were given up before this sink had them. `skipped`: because somebody said so.',
   ),
   metric('counter', 'holdfast_sink_retries_total', ['sink'], 'Batches sent again after an error.'),
+  metric(
+    'gauge',
+    'holdfast_sink_held',
+    ['sink', 'reason'],
+    '1 while the budget of the sink holds something back, by reason: budget_day, budget_month, window, rate.',
+  ),
+  metric(
+    'counter',
+    'holdfast_sink_wire_bytes_total',
+    ['sink'],
+    'Bytes that went through the connections of the sink, in both directions, without the headers of TCP and IP; of sinks that count them.',
+  ),
+  metric(
+    'gauge',
+    'holdfast_sink_budget_used_ratio',
+    ['sink', 'period'],
+    'What the sink has sent as a part of its budget, by period: day, month; absent without one.',
+  ),
+  metric(
+    'counter',
+    'holdfast_sink_outages_total',
+    ['sink'],
+    'Outages that began: the far side could not be reached, did not answer, or refused everything.',
+  ),
+  metric('counter', 'holdfast_sink_outage_seconds_total', ['sink'], 'Time in outages.'),
   metric(
     'histogram',
     'holdfast_sink_batch_seconds',
@@ -152,6 +178,12 @@ export const METRICS = [
     '1 for the present state of the bridge, 0 for the others.',
   ),
   metric(
+    'counter',
+    'holdfast_bridge_bad_frames_total',
+    ['bridge', 'reason'],
+    'What came from the hardware and could not be used, by reason: too_long, framing, partial, checksum, format, topic, protocol.',
+  ),
+  metric(
     'gauge',
     'holdfast_clock_synced',
     [],
@@ -168,6 +200,18 @@ export const METRICS = [
     'holdfast_disk_free_bytes',
     [],
     'Free bytes on the volume of the data directory.',
+  ),
+  metric(
+    'counter',
+    'holdfast_spans_exported_total',
+    [],
+    'Spans of traces that the collector has taken.',
+  ),
+  metric(
+    'counter',
+    'holdfast_spans_dropped_total',
+    [],
+    'Spans given up because the collector was away for too long, or refused them.',
   ),
   metric('gauge', 'holdfast_build_info', ['version'], 'Always 1; names the version.'),
 ] as const satisfies readonly MetricDefinition[];

@@ -2,7 +2,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { BRIDGE_STATES } from '../core/bridge.ts';
 import { LANES, LOSS_REASONS } from '../core/event.ts';
 import { LINK_STATES } from '../core/link.ts';
-import { METRICS } from './metrics-table.ts';
+import { HOLD_REASONS } from '../core/status.ts';
+import { METRICS, type MetricDefinition } from './metrics-table.ts';
+import { type Exemplar, openMetricsText } from './open-metrics.ts';
 
 type Definition = (typeof METRICS)[number];
 type NameOf<Type extends Definition['type']> = Extract<Definition, { type: Type }>['name'];
@@ -28,7 +30,8 @@ export interface GaugeCell {
 }
 
 export interface HistogramCell {
-  observe(value: number): void;
+  /** `traceId`: of the trace that the value was measured in, if any; becomes an exemplar. */
+  observe(value: number, traceId?: string): void;
 }
 
 /** Cells are made once and kept: finding one costs more than counting. */
@@ -41,8 +44,8 @@ export interface Metrics {
    * scrape.
    */
   onScrape(collector: () => void): void;
-  /** Prometheus text. */
-  text(): Promise<string>;
+  /** Prometheus text, or OpenMetrics text with exemplars. */
+  text(format?: 'prometheus' | 'openmetrics'): Promise<string>;
 }
 
 /** What is known at the start, so that every series exists from the first scrape on. */
@@ -82,6 +85,7 @@ function knownValues(
       return name === 'holdfast_bridge_link' ? BRIDGE_STATES : LINK_STATES;
     case 'reason':
       if (name === 'holdfast_undecoded_events_total') return UNDECODED_REASONS;
+      if (name === 'holdfast_sink_held') return HOLD_REASONS;
       return name === 'holdfast_mqtt_refused_total' ? undefined : LOSS_REASONS;
     default:
       return undefined;
@@ -104,6 +108,8 @@ class Cells implements Metrics {
   readonly #gauges = new Map<string, Gauge>();
   readonly #histograms = new Map<string, Histogram>();
   readonly #cells = new Map<string, CounterCell>();
+  /** The last one of each bucket: bounded by the series. */
+  readonly #exemplars = new Map<string, Exemplar>();
   readonly #collectors: (() => void)[] = [];
 
   constructor(known: KnownLabels) {
@@ -143,16 +149,27 @@ class Cells implements Metrics {
     labels: Readonly<Record<string, string>> = {},
   ): HistogramCell {
     const series = found(this.#histograms, name).labels(labels);
-    return { observe: (value) => series.observe(value) };
+    const bounds = boundsOf(name);
+    const text = Object.entries(labels).map(([label, value]) => `,${label}="${value}"`);
+    return {
+      observe: (value, traceId) => {
+        series.observe(value);
+        if (traceId === undefined) return;
+        const bound = bounds.find((candidate) => value <= candidate) ?? '+Inf';
+        const bucket = `${name}_bucket{le="${bound}"${text.join('')}}`;
+        this.#exemplars.set(bucket, { traceId, value, timestamp: Date.now() / 1000 });
+      },
+    };
   }
 
   onScrape(collector: () => void): void {
     this.#collectors.push(collector);
   }
 
-  async text(): Promise<string> {
+  async text(format: 'prometheus' | 'openmetrics' = 'prometheus'): Promise<string> {
     for (const collect of this.#collectors) collect();
-    return this.#registry.metrics();
+    const text = await this.#registry.metrics();
+    return format === 'openmetrics' ? openMetricsText(text, this.#exemplars) : text;
   }
 
   #gauge(name: NameOf<'gauge'>): Gauge {
@@ -183,6 +200,11 @@ class Cells implements Metrics {
       }
     }
   }
+}
+
+function boundsOf(name: string): readonly number[] {
+  const definitions: readonly MetricDefinition[] = METRICS;
+  return definitions.find((definition) => definition.name === name)?.buckets ?? [];
 }
 
 function found<Item>(items: ReadonlyMap<string, Item>, name: string): Item {

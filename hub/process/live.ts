@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../core/clock.ts';
 import { describeError } from '../core/errors.ts';
 import { type Decoded, type HubEvent, LANES, type Lane } from '../core/event.ts';
+import { printable } from '../core/printable.ts';
 import { sampledWarnings, type WarnLogger } from '../core/sampled-warnings.ts';
 import { endOf } from '../core/span.ts';
 import type { LatestValue, StreamReadings } from '../core/status.ts';
@@ -14,7 +15,6 @@ import {
   LatestValues,
   latestValue,
 } from './latest-values.ts';
-import { printable } from './printable.ts';
 import { Slice } from './slice.ts';
 
 /*

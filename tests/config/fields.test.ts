@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { z } from 'zod';
-import { asId, bytes, duration, host, id, port } from '../../config/fields.ts';
+import { asId, bytes, duration, host, id, port, startPosition } from '../../config/fields.ts';
 
 const accepts = (schema: z.ZodType, values: readonly unknown[]) => {
   for (const value of values) assert.equal(schema.safeParse(value).success, true, String(value));
@@ -31,6 +31,27 @@ describe('field types of the configuration', () => {
     const bounded = bytes({ min: '1 KiB', max: '1 MiB' });
     accepts(bounded, ['1 KiB', '1024 B', '1 MiB']);
     refuses(bounded, ['1023 B', '1.001 MiB']);
+  });
+
+  it('where a sink begins', () => {
+    const start = startPosition();
+    assert.equal(start.parse('oldest'), 'oldest');
+    assert.equal(start.parse('now'), 'now');
+    assert.equal(start.parse('2026-03-01T12:00:00Z'), Date.UTC(2026, 2, 1, 12));
+    assert.equal(start.parse('2026-03-01 12:00+02:00'), Date.UTC(2026, 2, 1, 10));
+    refuses(start, [
+      '2026-03-01T12:00:00',
+      '2026-03-01',
+      '2026-03-01T25:00:00Z',
+      'yesterday',
+      'Now',
+      '-1h',
+      1_700_000_000_000,
+      '',
+      null,
+    ]);
+    const [issue] = start.safeParse('2026-03-01T12:00:00').error?.issues ?? [];
+    assert.match(issue?.message ?? '', /with its zone: `2026-03-01T12:00:00Z`/);
   });
 
   it('durations', () => {

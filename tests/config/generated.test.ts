@@ -55,7 +55,7 @@ describe('what is made from the schema', () => {
   });
 
   it('types of sinks and bridges use no name that all sinks or bridges have', () => {
-    const common = ['id', 'type', 'topics', 'start', 'batch', 'retry'];
+    const common = ['id', 'type', 'topics', 'start', 'formerly', 'batch', 'retry'];
     for (const spec of [...SINKS, ...BRIDGES])
       for (const key of common)
         if (spec.type === 'simulator' && key !== 'id' && key !== 'type') continue;
@@ -110,7 +110,8 @@ describe('the commented example', () => {
 
   it('shows values that are the defaults and blocks that work', () => {
     const all = uncomment(example);
-    const env = { HTTP_TOKEN: 'x' };
+    const s3 = { OBJECT_STORAGE_S3_ACCESS_KEY_ID: 'x', OBJECT_STORAGE_S3_SECRET_ACCESS_KEY: 'x' };
+    const env = { HTTP_TOKEN: 'x', ...s3 };
     const problems = problemsOf(all, env);
     // The only key that means nothing with the default beside it.
     assert.deepEqual(

@@ -18,6 +18,21 @@ describe('rules across keys', () => {
     assert.equal(both.sinks.length + both.bridges.length, 2);
   });
 
+  it('one sink goes on from the place of a former one, which is configured no more', () => {
+    const sink = (id: string, formerly: string) =>
+      `  - {id: ${id}, type: file, path: ${id}, formerly: ${formerly}}\n`;
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'b')}${FILE_SINK('b')}`), [
+      '2:44  sinks[0].formerly — is the id of sinks[1], which has its place itself',
+    ]);
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'a')}`), [
+      '2:44  sinks[0].formerly — is the id that the sink has now',
+    ]);
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'x')}${sink('b', 'x')}`), [
+      '3:44  sinks[1].formerly — is what sinks[0] was formerly too',
+    ]);
+    assert.equal(parsed(`sinks:\n${sink('a', 'x')}${sink('b', 'y')}`).sinks[0]?.formerly, 'x');
+  });
+
   it('are reported together with other mistakes of the same item', () => {
     const text = `sinks:\n${FILE_SINK('a')}  - {id: a, type: file}\n`;
     assert.deepEqual(problemsOf(text), [

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { budgetBars, budgetNotes } from '../../console/src/budget-view.ts';
 import { bridgeView, sinkView } from '../../console/src/sink-view.ts';
 import { BRIDGE_STATES } from '../../hub/core/bridge.ts';
 import { LINK_STATES } from '../../hub/core/link.ts';
 import type { SinkStatus } from '../../hub/core/status.ts';
+import { outageOf } from '../support/fixed-view.ts';
 
 const NOW_MS = 1_700_000_000_000;
 
@@ -21,7 +23,9 @@ function sink(given: Partial<SinkStatus>): SinkStatus {
     deadLetters: 0,
     lostEvents: 0,
     lanes: [],
+    pace: { requests: 1, eventsMax: 5000, eventsPerSecondMax: null },
     replay: { running: null, queued: 0, replayedEvents: 0 },
+    outage: null,
     ...given,
   };
 }
@@ -52,6 +56,18 @@ test('a sink that is down says when it is tried again and that its events are sa
   );
 });
 
+test('a sink in an outage says since when, also while it is tried', () => {
+  const outage = outageOf(1, { startedMs: NOW_MS - 3_600_000, endedMs: null });
+  for (const state of ['backoff', 'connecting', 'sending'] as const) {
+    const down = view({ state, lagEvents: 12_345, lagMs: 9e5, outage });
+    assert.match(
+      down,
+      /^bad: Down since (\d+ \w+ )?\d\d:\d\d, trying now, 12\.3 k events safe/,
+      state,
+    );
+  }
+});
+
 test('every state has a tone and a headline', () => {
   for (const state of LINK_STATES) assert.match(view({ state }), /^[a-z]+: .{5}/, state);
   for (const state of BRIDGE_STATES) {
@@ -60,4 +76,33 @@ test('every state has a tone and a headline', () => {
   }
   assert.equal(view({ state: 'halted' }).split(':')[0], 'bad');
   assert.equal(view({ state: 'paused' }).split(':')[0], 'warn');
+});
+
+test('a sink that its budget holds back says so while something waits', () => {
+  const use = { usedBytes: 40 * 2 ** 20, limitBytes: 50 * 2 ** 20, resetsAtMs: NOW_MS };
+  const held = {
+    lane: 'normal' as const,
+    reason: 'window' as const,
+    untilMs: NOW_MS,
+    detail: 'held until 01:00: outside of the window 01:00-05:00',
+  };
+  const governor = {
+    profile: 'default',
+    interface: 'wwan0',
+    unlimited: false,
+    day: use,
+    month: { ...use, limitBytes: null },
+    window: { text: '01:00-05:00', open: false, changesAtMs: NOW_MS },
+    exempt: ['alarm' as const],
+    held: [held],
+  };
+  const waiting = { state: 'reading' as const, lagEvents: 1200, lagMs: 9e6, governor };
+  assert.equal(view(waiting), 'busy: Held back by its budget, 1,200 events safe on disk');
+  assert.equal(view({ ...waiting, lagEvents: 0, lagMs: 0 }), 'good: Up to date');
+  const rate = { ...governor, held: [{ ...held, reason: 'rate' as const }] };
+  assert.equal(view({ ...waiting, governor: rate, lagMs: 0 }), 'good: Up to date');
+  const [bar, ...others] = budgetBars(governor, NOW_MS);
+  assert.deepEqual([bar?.share, bar?.tone, others.length], [0.8, 'warn', 0]);
+  assert.match(bar?.text.replaceAll('\u00a0', ' ') ?? '', /^40.* of 50.* a day \(80 %\), until /);
+  assert.equal(budgetNotes(governor), 'wwan0: limits of default, window 01:00-05:00 is closed');
 });

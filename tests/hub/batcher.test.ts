@@ -44,6 +44,7 @@ function blockOf(firstOffset: number, sizes: readonly number[]): Block {
     storedBytes: 0,
     indexFrom: (offset) => Math.max(0, offset - firstOffset),
     offsetAt: (index) => firstOffset + index,
+    payloadBytesAt: (index) => sizes[index] ?? 0,
     topicIndexAt: (index) => topics.indexOf(topicOf(firstOffset + index)),
     eventAt: (index) => events[index] ?? assert.fail('outside the block'),
   };

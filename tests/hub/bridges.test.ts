@@ -16,6 +16,7 @@ async function runner(t: TestContext, run: Bridge['run']) {
     type: 'test',
     bridge: { run },
     intake: fixture.intake,
+    storage: fixture.log,
     clock: systemClock(),
     random: () => 0,
     logger: pino({ level: 'silent' }),

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { etaSeconds } from '../../hub/forward/eta.ts';
-import { Recovery } from '../../hub/forward/recovery.ts';
 import { Wakeup } from '../../hub/forward/wakeup.ts';
 
 const LONG_MS = 60_000;
@@ -29,17 +28,6 @@ test('wakeup: ends a wait, also one that is longer than a timer can be', async (
   assert.equal(ended, false, 'a timer that overflows ends at once');
   wakeup.wake();
   await waiting;
-});
-
-test('recovery: wakes who waits for the same host, and nobody who has left', () => {
-  const recovery = new Recovery();
-  const woken: string[] = [];
-  const leave = recovery.wait('a', () => woken.push('left'));
-  recovery.wait('a', () => woken.push('a'));
-  recovery.wait('b', () => woken.push('b'));
-  leave();
-  recovery.reached('a');
-  assert.deepEqual(woken, ['a']);
 });
 
 test('eta: of a backlog at the rate by which it shrinks; null when it does not', () => {

@@ -103,3 +103,27 @@ test('a publish reaches the screen, and a dead sink is plain to see', async (t) 
   if (process.env['HOLDFAST_KEEP_SCREENSHOT'] !== '1') return;
   await writeFile(join(packageRoot(), 'docs', 'images', 'console.png'), picture);
 });
+
+test('a sink is paused, told to skip, and resumed from its card', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const { hub, client } = await startSite(t);
+  await client.publishAsync('site/roof/weather/wind', '{"v":5}', { qos: 1 });
+  const { page, ...opened } = await openConsole(browser, { baseUrl: hub.url });
+  const cloud = page.locator('[data-sink="cloud"]');
+  await cloud.getByRole('button', { name: 'Pause' }).click();
+  await cloud.getByText('paused', { exact: true }).waitFor();
+  await cloud.getByText(/paused by 127\.0\.0\.1 \(console\)/).waitFor();
+  await cloud.getByRole('button', { name: 'Skip…' }).click();
+  await cloud.getByRole('button', { name: 'Keep' }).click();
+  await cloud.getByRole('button', { name: 'Skip…' }).click();
+  const folder = process.env['HOLDFAST_SCREENSHOTS'];
+  if (folder) await page.screenshot({ path: join(folder, 'skip.png'), fullPage: true });
+  await cloud.getByRole('button', { name: /^Skip all/ }).click();
+  await cloud.getByText('Lost').waitFor();
+  await cloud.getByRole('button', { name: 'Resume' }).click();
+  await cloud.getByText('paused', { exact: true }).waitFor({ state: 'detached' });
+  await opened.assertNoSidewaysScroll();
+  opened.assertClean();
+  await opened.close();
+});

@@ -33,7 +33,7 @@ test('a sink that is down and one that drains are told apart at a glance', async
   const cloud = page.locator('[data-sink="cloud"]');
   await cloud.getByText('backoff', { exact: true }).waitFor();
   const cloudText = (await cloud.textContent()) ?? '';
-  assert.match(cloudText, /Down, next try in \d+\ss, \d+\sk events safe on disk/);
+  assert.match(cloudText, /Down since [\w\s:]+, next try in \d+\ss, \d+\sk events safe on disk/);
   assert.match(cloudText, /connect ETIMEDOUT/);
   const grafana = page.locator('[data-sink="grafana"]');
   const grafanaText = (await grafana.textContent()) ?? '';
@@ -44,6 +44,11 @@ test('a sink that is down and one that drains are told apart at a glance', async
       getComputedStyle(document.querySelector('[data-sink="' + id + '"] .pill')).color)`,
   );
   assert.ok(Array.isArray(colors) && new Set(colors).size === 3, `three colours: ${colors}`);
+  const marks = (sink: string) => page.locator(`[data-sink="${sink}"] .outage-mark`).count();
+  assert.deepEqual([await marks('cloud'), await marks('archive')], [3, 0], 'outages of 24 h');
+  await page.getByRole('button', { name: '7 d' }).click();
+  await page.getByText(/^5 outages in 7\sd/).click();
+  await cloud.getByText(/over a reboot/).waitFor();
   await page.getByText('Nothing lost').waitFor();
   opened.assertClean();
 });
@@ -55,6 +60,7 @@ test('small charts show the past, and one opens with its axes from the keyboard'
   const { page, ...opened } = await openConsole(browser, { baseUrl: hub.baseUrl, height: 1500 });
   const asked = page.waitForRequest((request) => request.url().includes('/api/v1/history?'));
   const row = page.locator('[data-device="weather"] [data-metric="wind"]');
+  await row.scrollIntoViewIfNeeded();
   await row.locator('canvas').waitFor();
   const query = new URL((await asked).url()).searchParams;
   const spanMs = Date.parse(query.get('to') ?? '') - Date.parse(query.get('from') ?? '');

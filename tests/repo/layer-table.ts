@@ -17,7 +17,7 @@ export const LAYERS: readonly Layer[] = [
   { of: 'hub/log', may: ['hub/core'], why: 'the log knows no reader and no writer' },
   {
     of: 'hub/intake',
-    may: ['hub/core', 'hub/log/keys.ts'],
+    may: ['hub/core', 'hub/log/keys.ts', 'hub/log/record.ts'],
     types: ['hub/log', 'config/schema.ts'],
     why: 'intake is given its log; it shares the key layout, for what rides in one batch with events',
   },
@@ -70,6 +70,11 @@ export const LAYERS: readonly Layer[] = [
     of: 'firmware-bridge/*',
     may: ['hub/core', 'config/fields.ts'],
     why: 'a bridge speaks its protocol; the intake runs it',
+  },
+  {
+    of: 'firmware-bridge/serial',
+    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/link'],
+    why: 'Holdfast Link is spoken on a port; the protocol itself knows no port',
   },
   {
     of: 'firmware-bridge/registry.ts',

@@ -1,7 +1,9 @@
 import { LANES, type Lane } from '../../hub/core/event.ts';
 import type {
+  GovernorStatus,
   HistoryPoint,
   LatestValue,
+  Outage,
   ReplayJob,
   SinkLaneStatus,
   SinkReplayStatus,
@@ -304,6 +306,66 @@ function siteReplay(startedMs: number, nowMs: number): SinkReplayStatus {
   return { running, queued: 1, replayedEvents: doneEvents };
 }
 
+/** Past outages of the site: when they began (hours before its start), for how long, and why. */
+const OUTAGES: readonly (readonly [
+  sink: string,
+  hoursBefore: number,
+  minutes: number,
+  why: string,
+])[] = [
+  ['grafana', 2.5, 82, '127.0.0.1:8428 cannot be reached: connect ECONNREFUSED 127.0.0.1:8428'],
+  ['cloud', 6.2, 3, 'ingest.example.org:443 did not answer within 10 s'],
+  ['cloud', 17.4, 26, 'ingest.example.org:443 cannot be reached: connect ENETUNREACH'],
+  ['cloud', 49, 190, 'ingest.example.org:443 cannot be reached: getaddrinfo EAI_AGAIN'],
+  ['cloud', 121, 640, 'ingest.example.org:443 cannot be reached: connect ENETUNREACH'],
+];
+
+function outageNow(startedMs: number, nowMs: number): Outage {
+  const text = 'ingest.example.org:443 cannot be reached: connect ETIMEDOUT 203.0.113.40:443';
+  const lengthMs = OUTAGE_MS + nowMs - startedMs;
+  const error = { code: 'SINK_DISCONNECTED', text };
+  return {
+    ...{ sink: 'cloud', id: 9, startedMs: startedMs - OUTAGE_MS, endedMs: null, lengthMs },
+    ...{ interruptions: 1, tries: 22, hubStarts: 0, reboots: 0 },
+    ...{ firstError: error, lastError: error },
+    ...{ backlogAtStart: 40, backlogAtEnd: null, drainedAfterMs: null },
+  };
+}
+
+/** The newest first. */
+export function siteOutages(startedMs: number, nowMs: number): Outage[] {
+  const past = OUTAGES.map(([sink, hoursBefore, minutes, text], index): Outage => {
+    const fromMs = startedMs - hoursBefore * 3_600_000;
+    const lengthMs = minutes * 60_000;
+    const error = { code: 'SINK_DISCONNECTED', text };
+    return {
+      ...{ sink, id: OUTAGES.length - index, startedMs: fromMs, endedMs: fromMs + lengthMs },
+      ...{ lengthMs, interruptions: 1 + (index % 3), tries: minutes, hubStarts: 0 },
+      ...{ reboots: Number(minutes > 600), firstError: error, lastError: error },
+      backlogAtStart: 30,
+      backlogAtEnd: Math.round((lengthMs / 1000) * EVENTS_PER_SECOND),
+      drainedAfterMs: sink === 'cloud' ? lengthMs / 13 : null,
+    };
+  });
+  return [outageNow(startedMs, nowMs), ...past];
+}
+
+/** Of the site's cellular link: most of the day is used, and the night is far. */
+function siteBudget(nowMs: number): GovernorStatus {
+  const mib = 1024 ** 2;
+  const hourMs = 3_600_000;
+  return {
+    profile: 'default',
+    interface: 'wwan0',
+    unlimited: false,
+    day: { usedBytes: 43.2 * mib, limitBytes: 50 * mib, resetsAtMs: nowMs + 5 * hourMs },
+    month: { usedBytes: 512 * mib, limitBytes: 1024 * mib, resetsAtMs: nowMs + 270 * hourMs },
+    window: { text: '22:00-06:00', open: true, changesAtMs: nowMs + 4 * hourMs },
+    exempt: ['alarm'],
+    held: [],
+  };
+}
+
 function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
   const tails = siteTails(startedMs, nowMs);
   const ranS = (nowMs - startedMs) / 1000;
@@ -311,7 +373,8 @@ function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
   const backlog = Math.round(((OUTAGE_MS + nowMs - startedMs) / 1000) * EVENTS_PER_SECOND);
   const replay = { running: null, queued: 0, replayedEvents: 0 };
   const archived = Math.round(Math.abs(noise(nowMs, 4)) * 90);
-  const common = { filteredEvents: 0, deadLetters: 0, lostEvents: 0, replay };
+  const pace = { requests: 1, eventsMax: 5000, eventsPerSecondMax: null };
+  const common = { filteredEvents: 0, deadLetters: 0, lostEvents: 0, pace, replay, outage: null };
   return [
     {
       id: 'cloud',
@@ -326,6 +389,8 @@ function siteSinks(startedMs: number, nowMs: number): SinkStatus[] {
       etaSeconds: null,
       deliveredEvents: 18_204_119,
       ...common,
+      outage: outageNow(startedMs, nowMs),
+      governor: siteBudget(nowMs),
       lanes: sinkLanes(tails, { queued: backlog }),
     },
     {

@@ -2,7 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import type { LatestValue } from '../../hub/core/status.ts';
-import { siteHistory, siteLatest, siteReadings, siteStatus } from './console-fixture-data.ts';
+import {
+  siteHistory,
+  siteLatest,
+  siteOutages,
+  siteReadings,
+  siteStatus,
+} from './console-fixture-data.ts';
 
 /** As the hub sends it: nothing inline, nothing from elsewhere. */
 const CONTENT_SECURITY_POLICY =
@@ -176,6 +182,7 @@ class Fixture implements ConsoleFixture {
   #json(url: URL): unknown {
     if (url.pathname === '/api/v1/status') return this.#status();
     if (url.pathname === '/api/v1/latest') return this.#latest();
+    if (url.pathname === '/api/v1/outages') return siteOutages(this.#startedMs, Date.now());
     if (url.pathname !== '/api/v1/history') return undefined;
     this.#historiesAnswered++;
     const query = url.searchParams;

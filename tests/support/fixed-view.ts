@@ -1,5 +1,15 @@
-import type { HubView } from '../../hub/api/view.ts';
-import type { LatestValue, ReplayJob, Status, StreamReadings } from '../../hub/core/status.ts';
+import type { HubView, IngestMessage, IngestView } from '../../hub/api/view.ts';
+import type { Actor } from '../../hub/core/operation.ts';
+import type {
+  LatestValue,
+  Outage,
+  ReplayJob,
+  SinkStatus,
+  Status,
+  StreamReadings,
+} from '../../hub/core/status.ts';
+import { FixedDeadLetters } from './fixed-dead-letters.ts';
+import { FixedOperations } from './fixed-operations.ts';
 
 export const STATUS: Status = {
   hub: { id: 'gateway-01', version: '0.1.0', startedMs: 1, ready: true, problems: [] },
@@ -36,6 +46,49 @@ export const STATUS: Status = {
   clock: { synced: true, state: 'synced', offsetMs: 0, waiting: false },
   disk: { freeBytes: 1, totalBytes: 2 },
 };
+
+export function outageOf(id: number, more: Partial<Outage> = {}): Outage {
+  const error = { code: 'SINK_DISCONNECTED', text: 'cloud.example cannot be reached' };
+  return {
+    sink: 'cloud',
+    id,
+    startedMs: id * 1_000_000,
+    endedMs: id * 1_000_000 + 60_000,
+    lengthMs: 60_000,
+    interruptions: 1,
+    tries: 3,
+    hubStarts: 0,
+    reboots: 0,
+    firstError: error,
+    lastError: error,
+    backlogAtStart: 0,
+    backlogAtEnd: 600,
+    drainedAfterMs: 2_000,
+    ...more,
+  };
+}
+
+/** A sink that keeps up. */
+export function sinkStatusOf(more: Partial<SinkStatus> = {}): SinkStatus {
+  return {
+    id: 'cloud',
+    type: 'http',
+    state: 'reading',
+    lagEvents: 0,
+    lagMs: 0,
+    eventsPerSecond: 0,
+    etaSeconds: null,
+    deliveredEvents: 0,
+    filteredEvents: 0,
+    deadLetters: 0,
+    lostEvents: 0,
+    lanes: [],
+    pace: { requests: 1, eventsMax: 5_000, eventsPerSecondMax: null },
+    replay: { running: null, queued: 0, replayedEvents: 0 },
+    outage: null,
+    ...more,
+  };
+}
 
 export function latestOf(device: string, value: number): LatestValue {
   return {
@@ -114,26 +167,61 @@ export class FixedView implements HubView {
     return ['{"id":"1"}', '{"id":"2"}'];
   };
 
+  readonly operations = new FixedOperations((state) => sinkStatusOf({ state }));
+  /** Who asked for the last replay, or cancelled it. */
+  actor: Actor | undefined;
+
+  get noted() {
+    return this.operations.noted;
+  }
+
   /** Replays of the only sink, `cloud`. */
   readonly jobs: ReplayJob[] = [];
   hasRoomForReplays = true;
 
   readonly replays: HubView['replays'] = {
-    request: async (sink, range) => {
+    request: async (sink, range, actor) => {
       this.asked = { sink, ...range };
+      this.actor = actor;
       if (!this.hasRoomForReplays) return undefined;
       const job = replayJobOf(this.jobs.length + 1, range);
       this.jobs.push(job);
       return job;
     },
     list: (sink) => (sink === 'cloud' ? this.jobs : undefined),
-    cancel: async (_sink, id) => {
+    cancel: async (_sink, id, actor) => {
+      this.actor = actor;
       const job = this.jobs[id - 1];
       return job && { ...job, state: 'cancelled' };
     },
   };
 
-  metricsText: HubView['metricsText'] = async () => 'holdfast_log_events 1\n';
+  /** What was given to the ingest, and how it answers. */
+  readonly ingested: IngestMessage[][] = [];
+  ingestOutcome: Awaited<ReturnType<IngestView['accept']>> = 'stored';
+
+  readonly ingest: IngestView = {
+    durable: true,
+    messageBytesMax: 4_096,
+    topicProblem: (topic) => (topic.startsWith('$') ? 'begins with `$`' : undefined),
+    accept: async (messages) => {
+      this.ingested.push([...messages]);
+      return this.ingestOutcome;
+    },
+  };
+
+  /** Outages of the only sink, `cloud`. */
+  readonly outageList: Outage[] = [];
+
+  readonly outages: HubView['outages'] = {
+    all: () => this.outageList,
+    of: (sink) => (sink === 'cloud' ? this.outageList : undefined),
+  };
+
+  readonly deadLetters = new FixedDeadLetters();
+
+  metricsText: HubView['metricsText'] = async (format) =>
+    format === 'openmetrics' ? '# EOF\n' : 'holdfast_log_events 1\n';
 
   subscribe: HubView['subscribe'] = (listener) => {
     this.listeners.add(listener);

@@ -5,11 +5,12 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { Clock } from '../../hub/core/clock.ts';
-import { LANES, type Lane } from '../../hub/core/event.ts';
+import { type Batch, LANES, type Lane } from '../../hub/core/event.ts';
 import { sumOfLost } from '../../hub/core/lost-counts.ts';
+import type { Sink } from '../../hub/core/sink.ts';
 import { ClockWait } from '../../hub/forward/clock-gate.ts';
 import { Forwarder, type ForwarderOptions } from '../../hub/forward/forwarder.ts';
-import { Recovery } from '../../hub/forward/recovery.ts';
+import { outagesOf } from '../../hub/hub-outages.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { openLog } from '../../hub/log/open-log.ts';
 import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
@@ -88,7 +89,7 @@ export const offsets = (from: number, to: number, lane: Lane = 'normal'): string
 export type Tuning = Partial<Omit<ForwarderOptions, 'log'>>;
 
 /** A forwarder that loses no time, for a sink that a test scripts. Not started. */
-export function forwarderOf(log: DurableLog, sink: MemorySink, tuning: Tuning = {}): Forwarder {
+export function forwarderOf(log: DurableLog, sink: Sink<Batch>, tuning: Tuning = {}): Forwarder {
   const clock = tuning.clock ?? systemClock();
   return new Forwarder({
     id: SINK_ID,
@@ -102,13 +103,13 @@ export function forwarderOf(log: DurableLog, sink: MemorySink, tuning: Tuning = 
     batch: { eventsMax: 100, bytesMax: 1024 ** 2, lingerMs: 0 },
     retry: { delayMinMs: 2, delayMaxMs: 20, attemptsMax: 5 },
     confirmWindowMs: 0,
-    host: undefined,
+    farSide: undefined,
+    outages: outagesOf(log, clock, tuning.id ?? SINK_ID),
     order: { kind: 'oldest_first' },
     requestsMax: 1,
     deadlineMs: 60_000,
     partOf: ({ topic }) => topic.length,
     reopen: async () => sink,
-    recovery: new Recovery(),
     logger: pino({ level: 'silent' }),
     answered: () => {},
     ingestPerSecond: () => 0,

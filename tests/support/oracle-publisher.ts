@@ -14,6 +14,8 @@ export interface PublisherOptions {
   readonly total?: number;
   /** Random bytes besides, which no compression makes smaller. */
   readonly padding?: number;
+  /** Pause after each message, in ms. Default: none, as fast as the window allows. */
+  readonly everyMs?: number;
 }
 
 const RECONNECT_MS = 30;
@@ -32,6 +34,7 @@ export class OraclePublisher {
   readonly #under = new Map<number, { readonly n: number; released: boolean }>();
   #next = 0;
   #socket: Socket | undefined;
+  #paused = false;
   #state: 'running' | 'finishing' | 'ended' = 'running';
 
   constructor(options: PublisherOptions) {
@@ -101,13 +104,25 @@ export class OraclePublisher {
   }
 
   #fill(): void {
-    const { window, total = Number.POSITIVE_INFINITY } = this.#options;
+    const { window, total = Number.POSITIVE_INFINITY, everyMs } = this.#options;
     while (this.#state === 'running' && this.#under.size < window && this.#next < total) {
+      if (everyMs !== undefined && !this.#paces(everyMs)) return;
       const n = this.#next++;
       const messageId = (n % 65_535) + 1;
       this.#under.set(messageId, { n, released: false });
       this.#publish(messageId, false);
     }
+  }
+
+  /** Whether the next message may go; if not, it is looked at again when it may. */
+  #paces(everyMs: number): boolean {
+    if (this.#paused) return false;
+    this.#paused = true;
+    setTimeout(() => {
+      this.#paused = false;
+      this.#fill();
+    }, everyMs);
+    return true;
   }
 
   #publish(messageId: number, dup: boolean): void {

@@ -3,6 +3,7 @@ import { formatBytes, formatCount, formatDuration, formatRate } from '../format.
 import { bridgeView, sinkView, type Tone } from '../sink-view.ts';
 import { hubMs } from '../store.ts';
 import { ToneIcon } from './icons.tsx';
+import { OutageWindowSwitch } from './outages.tsx';
 import { Pill } from './pill.tsx';
 import { SinkCard } from './sink-card.tsx';
 
@@ -154,7 +155,10 @@ export function Flow({ status }: { status: Status }) {
       </div>
       <Pipes side="out" tones={sinks.map((sink) => sinkView(sink, nowMs).tone)} />
       <div class="flow-column">
-        <h2>Sinks</h2>
+        <div class="flow-heading">
+          <h2>Sinks</h2>
+          {sinks.length > 0 && <OutageWindowSwitch />}
+        </div>
         <ul class="flow-rows">
           {sinks.map((sink) => (
             <SinkCard key={sink.id} sink={sink} nowMs={nowMs} />

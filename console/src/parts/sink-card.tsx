@@ -9,7 +9,11 @@ import {
   NONE,
 } from '../format.ts';
 import { sinkView, type Tone } from '../sink-view.ts';
+import { Budget } from './budget.tsx';
+import { DeadLetters } from './dead-letters.tsx';
+import { OutageHistory } from './outages.tsx';
 import { Pill } from './pill.tsx';
+import { SinkControls } from './sink-controls.tsx';
 
 interface FactProps {
   readonly name: string;
@@ -92,7 +96,11 @@ export function SinkCard({ sink, nowMs }: { sink: SinkStatus; nowMs: number }) {
           <Fact name="Lost" value={formatExact(sink.lostEvents)} tone="bad" />
         )}
       </dl>
+      <DeadLetters sink={sink} />
+      {sink.governor && <Budget governor={sink.governor} nowMs={nowMs} />}
       <ReplayLine replay={sink.replay} />
+      <OutageHistory sink={sink} nowMs={nowMs} />
+      <SinkControls sink={sink} />
     </li>
   );
 }

@@ -19,6 +19,8 @@ export interface LostRange {
 interface Span {
   readonly lane: Lane;
   readonly reason: LossReason;
+  /** Set when only this sink goes without; others may have had the events. */
+  readonly sink?: string;
   events: number;
   ranges: LostRange[];
   /** There were more ranges than are named. */
@@ -29,6 +31,10 @@ interface Ledger {
   readonly totals: Record<string, number>;
   /** Lost, but no event says so yet: a restart reports them. */
   readonly unreported: readonly Span[];
+}
+
+function keyOf({ lane, reason, sink }: Pick<Span, 'lane' | 'reason' | 'sink'>): string {
+  return sink === undefined ? `${lane}/${reason}` : `${lane}/${reason}/${sink}`;
 }
 
 function earliest(a: number | null, b: number | null): number | null {
@@ -55,7 +61,8 @@ function addRange(span: Span, range: LostRange): void {
 
 /**
  * The loss ledger: nothing is dropped silently. It is kept on disk; what is new since the last
- * report becomes one event per lane and reason, which is forwarded like any other.
+ * report becomes one event per lane and reason (and sink, when it concerns only one), which is
+ * forwarded like any other.
  */
 export class Losses {
   #totals: Record<string, number> = {};
@@ -73,9 +80,7 @@ export class Losses {
       if (key.endsWith('/corrupt')) continue;
       this.#totals[key] = Math.max(events, this.#totals[key] ?? 0);
     }
-    for (const span of saved?.unreported ?? []) {
-      this.#spans.set(`${span.lane}/${span.reason}`, span);
-    }
+    for (const span of saved?.unreported ?? []) this.#spans.set(keyOf(span), span);
   }
 
   /** By `lane/reason`, since the log was created. */
@@ -88,7 +93,25 @@ export class Losses {
     const key = `${lane}/${reason}`;
     this.#totals[key] = (this.#totals[key] ?? 0) + events;
     this.#changed = true;
-    const span = this.#spans.get(key) ?? { lane, reason, events: 0, ranges: [], more: false };
+    this.#report({ lane, reason }, events, range);
+  }
+
+  /**
+   * Takes note of what one sink goes without although the log had it. It is reported as a loss; the
+   * count is in the sink's own ledger, and not in the totals here, which know no sinks.
+   */
+  recordFor(sink: string, lane: Lane, reason: LossReason, events: number, range: LostRange): void {
+    this.#changed = true;
+    this.#report({ lane, reason, sink }, events, range);
+  }
+
+  #report(
+    of: Pick<Span, 'lane' | 'reason' | 'sink'>,
+    events: number,
+    range: LostRange | null,
+  ): void {
+    const key = keyOf(of);
+    const span = this.#spans.get(key) ?? { ...of, events: 0, ranges: [], more: false };
     span.events += events;
     if (range) addRange(span, range);
     this.#spans.set(key, span);
@@ -114,8 +137,8 @@ export class Losses {
   }
 
   /**
-   * What was lost since the last call, as messages for the log. At most lanes x reasons of
-   * them.
+   * What was lost since the last call, as messages for the log. At most lanes x reasons of them,
+   * for the log and for every sink.
    */
   takeReports(): Message[] {
     const reports = [...this.#spans.values()].map(reportOf);
@@ -131,7 +154,7 @@ function isoTime(timeMs: number | null): string | null {
 }
 
 /** The payload of `dev.holdfast.loss.v1`. */
-function reportOf({ lane, reason, events, ranges, more }: Span): Message {
+function reportOf({ lane, reason, sink, events, ranges, more }: Span): Message {
   let [fromMs, toMs]: (number | null)[] = [null, null];
   for (const range of ranges) {
     fromMs = earliest(fromMs ?? null, range.fromMs);
@@ -140,6 +163,7 @@ function reportOf({ lane, reason, events, ranges, more }: Span): Message {
   const report = {
     lane,
     reason,
+    ...(sink !== undefined && { sink }),
     events,
     firstOffset: ranges[0]?.firstOffset ?? null,
     lastOffset: ranges.at(-1)?.lastOffset ?? null,

@@ -18,6 +18,8 @@ import { type TopicTarget, topicTargets } from './topic-targets.ts';
 export interface Decoder extends Decode {
   /** Whether an event of `topic` can hold readings of `device` and `metric`. */
   mayYield(topic: string, device: string, metric: string): boolean;
+  /** The device that `topic` names; empty when no template matches. */
+  deviceOf(topic: string): string;
   /** The template that matches `topic`, as the configuration has it. */
   templateOf(topic: string): string | undefined;
 }
@@ -112,6 +114,7 @@ export function createDecoder(rules: readonly DecodeRule[]): Decoder {
   return Object.assign(decode, {
     mayYield: (topic: string, device: string, metric: string) =>
       mayYield(targetOf(topic), device, metric),
+    deviceOf: (topic: string) => targetOf(topic).device,
     templateOf: (topic: string) => targetOf(topic).rule?.template.text,
   });
 }
