@@ -60,12 +60,28 @@ export function findMosquitto(): string | undefined {
   return folders.map((folder) => join(folder, 'mosquitto')).find((file) => existsSync(file));
 }
 
-/** Mosquitto as the fair peer: it persists, and neither queue limits nor Nagle slow it down. */
-export async function startMosquitto(program: string, folder: string): Promise<Broker> {
-  const mqttPort = await freePort();
+export interface MosquittoOptions {
+  /** Default: loopback. */
+  readonly host?: string;
+  /** Default: one that is free. */
+  readonly port?: number;
+  /** Further lines of its configuration. */
+  readonly more?: readonly string[];
+}
+
+/**
+ * Mosquitto as the fair peer: it persists, and neither queue limits nor Nagle slow it down. Starts
+ * on what is in `folder`.
+ */
+export async function startMosquitto(
+  program: string,
+  folder: string,
+  { host = '127.0.0.1', port, more = [] }: MosquittoOptions = {},
+): Promise<Broker> {
+  const mqttPort = port ?? (await freePort());
   const configFile = join(folder, 'mosquitto.conf');
   const config = [
-    `listener ${mqttPort} 127.0.0.1`,
+    `listener ${mqttPort} ${host}`,
     'allow_anonymous true',
     'persistence true',
     `persistence_location ${folder}/`,
@@ -73,19 +89,20 @@ export async function startMosquitto(program: string, folder: string): Promise<B
     'max_queued_messages 0',
     'set_tcp_nodelay true',
     ...(process.getuid?.() === 0 ? ['user root'] : []), // else it could not write to the folder
+    ...more,
   ];
   mkdirSync(folder, { recursive: true });
   writeFileSync(configFile, `${config.join('\n')}\n`);
   const args = ['-c', configFile];
   const server = await startServer(program, args, join(folder, 'mosquitto.log'), () =>
-    accepts(mqttPort),
+    accepts(host, mqttPort),
   );
   return { server, mqttPort };
 }
 
-function accepts(port: number): Promise<boolean> {
+function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, host);
     const settle = (answer: boolean) => {
       socket.destroy();
       resolve(answer);

@@ -6,15 +6,23 @@ import { benchBacklog, describeBacklog } from './backlog.ts';
 import { benchDrain, describeDrain } from './drain.ts';
 import { benchIngest, describeIngest } from './ingest.ts';
 import { benchLatency, describeLatency } from './latency.ts';
+import { benchLink, describeLink } from './link.ts';
+import { benchLiveDrain, describeLiveDrain } from './live-drain.ts';
 import { type LoadGenerator, prepareLoad } from './load.ts';
+import { benchSinks, describeSinks } from './sinks.ts';
 import { benchWear, describeWear, PROFILES, type Profile } from './wear.ts';
+import { ranInNamespace } from './wire.ts';
 
 const USAGE = `npm run bench -- [options]
-  --only NAME       one of ingest, drain, latency, wear, backlog (default: ingest and drain)
+  --only NAME       one of ingest, drain, live-drain, sinks, link, latency, wear, backlog
+                    (default: ingest and drain)
   --pairs N         runs of each side (default 5)
   --messages N      messages of one ingest run, and of wear at full rate (default 200000)
-  --events N        backlog of drain and backlog (default 300000)
-  --seconds N       of one latency run (default 15)
+  --events N        backlog of drain, live-drain and backlog (default 300000)
+  --seconds N       of one run of latency, live-drain, sinks and link (default 15)
+  --megabits N,N    a second, of link (default 1,4,20)
+  --order ORDER     of the sink of live-drain (default "{ live_first: { share: 0.3 } }")
+  --linger N        linger_ms of the sink of live-drain (default 1000)
   --minutes N       of wear at a trickle (default 2)
   --rates N,N       events a second of the trickles (default 20)
   --connections N,N of the trickles, each (default 1,20)
@@ -24,7 +32,16 @@ const USAGE = `npm run bench -- [options]
   --json            the result as JSON on stdout`;
 
 const EXIT_USAGE = 64;
-const BENCHES = ['ingest', 'drain', 'latency', 'wear', 'backlog'] as const;
+const BENCHES = [
+  'ingest',
+  'drain',
+  'live-drain',
+  'sinks',
+  'link',
+  'latency',
+  'wear',
+  'backlog',
+] as const;
 type Bench = (typeof BENCHES)[number];
 
 function isBench(name: string): name is Bench {
@@ -55,6 +72,9 @@ function options() {
       messages: { type: 'string', default: '200000' },
       events: { type: 'string', default: '300000' },
       seconds: { type: 'string', default: '15' },
+      megabits: { type: 'string', default: '1,4,20' },
+      order: { type: 'string', default: '{ live_first: { share: 0.3 } }' },
+      linger: { type: 'string', default: '1000' },
       minutes: { type: 'string', default: '2' },
       rates: { type: 'string', default: '20' },
       connections: { type: 'string', default: '1,20' },
@@ -76,6 +96,9 @@ function options() {
     messages: wholeNumber('messages', values.messages, 10_000_000),
     events: wholeNumber('events', values.events, 10_000_000),
     seconds: wholeNumber('seconds', values.seconds, 600),
+    megabits: wholeNumbers('megabits', values.megabits, 1_000),
+    order: values.order,
+    lingerMs: wholeNumber('linger', values.linger, 60_000),
     minutes: wholeNumber('minutes', values.minutes, 24 * 60),
     rates: wholeNumbers('rates', values.rates, 10_000),
     connections: wholeNumbers('connections', values.connections, 1_000),
@@ -99,8 +122,20 @@ async function measure(
       return [report, describeIngest(report)];
     }
     case 'drain': {
-      const report = await benchDrain(folder, load, events);
+      const report = await benchDrain(folder, load, events, pairs);
       return [report, describeDrain(report)];
+    }
+    case 'live-drain': {
+      const report = await benchLiveDrain(folder, load, { ...wanted, rounds: pairs });
+      return [report, describeLiveDrain(report)];
+    }
+    case 'sinks': {
+      const report = await benchSinks(folder, load, seconds, pairs);
+      return [report, describeSinks(report)];
+    }
+    case 'link': {
+      const report = await benchLink(folder, load, seconds, wanted.megabits);
+      return [report, describeLink(report)];
     }
     case 'latency': {
       const report = await benchLatency(folder, load, seconds, pairs);
@@ -153,4 +188,5 @@ try {
   console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
   process.exitCode = EXIT_USAGE;
 }
-if (wanted) await run(wanted);
+const needsWire = wanted?.benches.some((bench) => bench === 'link') ?? false;
+if (wanted && !(needsWire && ranInNamespace())) await run(wanted);

@@ -173,6 +173,7 @@ export class Forwarder {
       mustStop: () => this.#mustLookUp(),
       taken: () => this.#taken(),
       stepped: (flight) => this.#refusals.look(flight),
+      restMs: (tookMs) => this.#liveFirst.restMs(tookMs),
       settle: (queue, flight) => this.#settle(queue, flight),
     });
     this.operating = new Operating({

@@ -14,6 +14,7 @@ import {
   isAnswered,
   type Partition,
   type Piece,
+  type PieceLimits,
   shrunk,
   spread,
   withEvents,
@@ -43,6 +44,9 @@ export interface Launch {
   readonly pieces: Piece[];
 }
 
+/** While new events go ahead of it, a backlog goes in shorter deliveries: nothing waits long. */
+const BACKFILL_PART = 0.4;
+
 export class LaneQueue {
   readonly lane: Lane;
   readonly part: Part;
@@ -71,7 +75,7 @@ export class LaneQueue {
       this.#candidate = (await prepared) ?? (await this.#cut());
     } else if (!this.#candidate.run.full) {
       const { run } = this.#candidate;
-      const longer = await batcher.extend(run, pace.flightLimits());
+      const longer = await batcher.extend(run, this.#limits(pace.flightLimits()));
       if (longer.to > run.to) this.#candidate = this.#flightOf(longer);
     }
     return this.#candidate;
@@ -80,8 +84,7 @@ export class LaneQueue {
   /** Whether another flight may be on its way besides those that are. */
   get hasRoom(): boolean {
     if (this.#flights.some(({ run }) => !run.full)) return false; // nothing is behind it
-    const events = this.#flights.reduce((sum, { run }) => sum + run.events.length, 0);
-    return this.#flights.length === 0 || events < this.#options.pace.eventsOnTheWayMax;
+    return this.#flights.length < this.#options.pace.flightsMax;
   }
 
   /** The candidate is on its way: it grows no more, and behind a full one the next is prepared. */
@@ -151,17 +154,23 @@ export class LaneQueue {
   async #cut(): Promise<Flight | undefined> {
     const { batcher, pace, position, encodeFirst } = this.#options;
     const from = this.#flights.at(-1)?.run.to ?? position();
-    const run = from === undefined ? undefined : await batcher.next(from, pace.flightLimits());
+    const run =
+      from === undefined ? undefined : await batcher.next(from, this.#limits(pace.flightLimits()));
     if (!run) return undefined;
     const flight = this.#flightOf(run);
     if (run.full) encodeFirst(flight);
     return flight;
   }
 
+  #limits({ eventsMax, bytesMax }: PieceLimits): PieceLimits {
+    const part = this.#options.backfill ? BACKFILL_PART : 1;
+    return { eventsMax: Math.ceil(part * eventsMax), bytesMax: Math.ceil(part * bytesMax) };
+  }
+
   #flightOf(run: Run): Flight {
     const { backfill, pace, partition } = this.#options;
     const marked = backfill ? { ...run, backfill } : run;
     if (run.events.length === 0) return flightOf(marked);
-    return spread(marked, partition(pace.requests), pace.pieceLimits());
+    return spread(marked, partition(pace.requests), this.#limits(pace.pieceLimits()));
   }
 }

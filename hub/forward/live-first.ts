@@ -6,7 +6,13 @@ import type { Settlement } from './settlement.ts';
 import type { Order } from './turns.ts';
 
 /** Behind by more than this, new events no longer wait for what is in front of them. */
-const BEHIND_MS = 5_000;
+const BEHIND_MS = 1_000;
+/** So much waits for the card only while devices publish as fast as they can. */
+const PRESSED_BYTES = 64 * 1024;
+/** What is encoded during a rest for the time after it takes its part of the machine, too. */
+const MEANWHILE = 1.3;
+/** A rest is over soon after the rush is. */
+const REST_MS_MAX = 1_000;
 /** Every so many ranges that are left behind it takes twice as long until one more is. */
 const BEHIND_DOUBLES_EVERY = 4;
 
@@ -32,6 +38,16 @@ export class LiveFirst {
   /** Whether `leaveBehind` has something to do. */
   get isDue(): boolean {
     return this.#isDue;
+  }
+
+  /**
+   * How long to leave the machine to the devices after a delivery of `tookMs`: while they press, the
+   * sink has its share of the time.
+   */
+  restMs(tookMs: number): number {
+    const { order, log } = this.#options;
+    if (order.kind === 'oldest_first' || log.pendingBytes < PRESSED_BYTES) return 0;
+    return Math.min(REST_MS_MAX, MEANWHILE * tookMs * (1 / order.share - 1));
   }
 
   /** Takes note of what comes next in a queue. */

@@ -11,17 +11,23 @@ import type { Clock } from '../core/clock.ts';
 import type { SinkPaceStatus } from '../core/status.ts';
 import type { PieceLimits } from './flight.ts';
 
-/** On the way at once, and as much prepared behind it: 40,000 events are some 20 MB in memory. */
+/** Cut from the log at once: 40,000 events are some 15 MB in memory. */
 const FLIGHT_EVENTS_MAX = 40_000;
 const FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+/** Devices do not divide into equal parts: the largest should still be one delivery. */
+const EVENLY = 0.8;
+/** A request that was answered finds the next one ready while others are under way. */
+const FLIGHTS_MAX = 2;
 /** What is compared is the better of so many: a pause of this machine is not the far side's. */
 const SAMPLES = 2;
-/** Where an answer takes so long, more requests are tried after the first one. */
+/** Where an answer takes less, the way is not what limits: more requests are not even tried. */
 const LONG_WAY_MS = 150;
 /** More requests have to be worth it: less gain than this is noise. */
 const GAIN_MIN = 1.2;
+/** What was once fast is forgotten within some ten comparisons. */
+const BEST_FADES = 0.9;
 /** Comparisons until it is tried again whether more is faster: the link may have changed. */
-const HOLD_COMPARISONS = 30;
+const HOLD_COMPARISONS = 60;
 /** The steps in which the size grows again: this part of what did not pass. */
 const SIZE_STEPS = 16;
 /** So much of the rate that was too much comes back in a second. */
@@ -80,18 +86,16 @@ export class Pace {
   /** Of what is cut from the log at once. */
   flightLimits(): PieceLimits {
     const { eventsMax, bytesMax } = this.pieceLimits();
-    const requests = this.#requests;
+    const several = this.#requests * EVENLY;
     return {
-      eventsMax: Math.max(eventsMax, Math.min(requests * eventsMax, FLIGHT_EVENTS_MAX)),
-      bytesMax: Math.max(bytesMax, Math.min(requests * bytesMax, FLIGHT_BYTES_MAX)),
+      eventsMax: Math.max(eventsMax, Math.min(Math.floor(several * eventsMax), FLIGHT_EVENTS_MAX)),
+      bytesMax: Math.max(bytesMax, Math.min(Math.floor(several * bytesMax), FLIGHT_BYTES_MAX)),
     };
   }
 
-  /** Behind so many that are not answered for nothing more is sent. */
-  get eventsOnTheWayMax(): number {
-    return this.#requests === 1
-      ? 0
-      : Math.min(2 * this.flightLimits().eventsMax, FLIGHT_EVENTS_MAX);
+  /** Of a queue, on the way at once. */
+  get flightsMax(): number {
+    return this.#requests === 1 ? 1 : FLIGHTS_MAX;
   }
 
   /** When the far side's wish allows the next delivery; monotonic, in ms. */
@@ -119,6 +123,12 @@ export class Pace {
     if (!isFilled) this.#sample.whole = false;
   }
 
+  /** Nothing more is sent for so long. */
+  rest(ms: number): void {
+    if (ms <= 0) return;
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#options.clock.monotonicMs() + ms);
+  }
+
   launched(events: number): void {
     if (!this.#limit) return;
     const fromMs = Math.max(this.#notBeforeMs, this.#options.clock.monotonicMs());
@@ -132,7 +142,8 @@ export class Pace {
     this.#grow(nowMs);
     const { sinceMs, whole } = this.#sample;
     this.#sample.events += events;
-    if (this.#sample.events < this.flightLimits().eventsMax) return;
+    // answers to requests side by side come in flocks: one alone would seem infinitely fast
+    if (this.#sample.events < this.flightsMax * this.flightLimits().eventsMax) return;
     if (whole) this.#compare(this.#sample.events, Math.max(0.1, nowMs - sinceMs));
     this.#sampleAnew();
   }
@@ -176,8 +187,8 @@ export class Pace {
 
   #compare(events: number, tookMs: number): void {
     this.#samples.push(events / tookMs);
-    const isFar = this.#requests === 1 && tookMs > LONG_WAY_MS;
-    if (!isFar && this.#samples.length < SAMPLES) return;
+    const isFar = tookMs > LONG_WAY_MS;
+    if (!(isFar && this.#requests === 1) && this.#samples.length < SAMPLES) return;
     const better = Math.max(...this.#samples);
     this.#samples = [];
     if (this.#alone !== undefined) {
@@ -192,9 +203,9 @@ export class Pace {
       this.#fewerRequests();
       return;
     }
-    this.#best = Math.max(this.#best, better);
+    this.#best = Math.max(BEST_FADES * this.#best, better);
     this.#hold--;
-    if (this.#hold > 0 || this.#requests === this.requestsMax) return;
+    if (this.#hold > 0 || !isFar || this.#requests === this.requestsMax) return;
     if (this.#requests === 1) this.#alone = better;
     this.#requests = this.requestsMax;
     this.#best = 0;

@@ -26,6 +26,8 @@ export interface PumpOptions {
   mustStop(): boolean;
   /** The far side has taken something. */
   taken(): void;
+  /** How long nothing more is sent after a delivery that took so long, in ms. */
+  restMs(tookMs: number): number;
   /** A piece was answered for. Throws when a person is needed. */
   stepped(flight: Flight): void;
   /** The first flight of a queue was answered for. */
@@ -88,7 +90,7 @@ export class Pump {
       const stops = this.#errors.length > 0 || this.#held || this.#options.mustStop();
       if (stops) return;
       const full = this.#underWay.size >= pace.requests;
-      // where several may be under way, an alarm does not wait until one of them ends
+      // where several may be under way, what is urgent does not wait until one of them ends
       if (full && (pace.requestsMax === 1 || this.#underWay.size > pace.requests)) break;
       const next = await turns.first((queue) => this.#next(queue, full));
       if (!next) break;
@@ -101,10 +103,10 @@ export class Pump {
   /** What `queue` may send now. A run of which nothing is sent is settled at once. */
   async #next(
     queue: LaneQueue,
-    alarmsOnly: boolean,
+    urgentOnly: boolean,
   ): Promise<(Launch & { queue: LaneQueue }) | { readonly settled: true } | undefined> {
-    const { waitMs } = this.#options;
-    if (alarmsOnly && queue.lane !== 'alarm') return undefined;
+    const { waitMs, turns } = this.#options;
+    if (urgentOnly && !turns.isUrgent(queue)) return undefined;
     const isBusy = (pieces: Piece[]) => this.#underWay.has(pieces);
     const launch = queue.launchable(isBusy);
     if (launch) return waitMs(queue, undefined) <= 0 ? { ...launch, queue } : undefined;
@@ -146,7 +148,9 @@ export class Pump {
     } catch (error) {
       this.#errors.push(error);
     } finally {
-      turns.spent(queue, clock.monotonicMs() - startedMs);
+      const tookMs = clock.monotonicMs() - startedMs;
+      turns.spent(queue, tookMs);
+      pace.rest(this.#options.restMs(tookMs));
     }
   }
 }

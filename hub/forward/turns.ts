@@ -38,6 +38,11 @@ export class Turns {
     return undefined;
   }
 
+  /** What does not wait behind deliveries that are under way. */
+  isUrgent({ lane, part }: LaneQueue): boolean {
+    return lane === 'alarm' || (this.#order.kind === 'live_first' && part === 'live');
+  }
+
   /** So long was spent on sending from `queue`. */
   spent({ part }: LaneQueue, ms: number): void {
     const nowMs = this.#clock.monotonicMs();

@@ -8,6 +8,7 @@ import type { HubEvent } from '../../hub/core/event.ts';
 import { DELIVERED } from '../../hub/core/sink.ts';
 import { shrunk, spread } from '../../hub/forward/flight.ts';
 import { partitions } from '../../hub/forward/partitions.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import {
   append,
   cursorBalance,
@@ -92,16 +93,16 @@ test('a long way is filled: several requests at once, each device in order, all 
   let most = 0;
   sink.answer = async () => {
     most = Math.max(most, ++underWay);
-    await delay(15);
+    await delay(160); // shorter ways are not worth several requests
     underWay--;
     return DELIVERED;
   };
-  await append(log, byDevice(1_400));
+  await append(log, byDevice(800));
   await forwarder.start();
   await until('all delivered', () => forwarder.status().lagEvents === 0);
   assert.equal(most, 4);
-  assert.deepEqual([...sink.taken].sort(), offsets(0, 1_400).sort());
-  for (const list of takenByDevice(sink, 1_400))
+  assert.deepEqual([...sink.taken].sort(), offsets(0, 800).sort());
+  for (const list of takenByDevice(sink, 800))
     assert.deepEqual(
       list,
       [...list].sort((a, b) => a - b),
@@ -110,12 +111,18 @@ test('a long way is filled: several requests at once, each device in order, all 
 });
 
 test('side by side: poison, partial answers and outages cost no event, no order, no repetition', async (t) => {
-  const log = await testLog(t);
-  const { sink, forwarder } = await forwarding(t, log, SIDE_BY_SIDE);
+  const clock = new FakeClock();
+  const log = await testLog(t, clock);
+  const { sink, forwarder } = await forwarding(t, log, { ...SIDE_BY_SIDE, clock });
   let answers = 0;
+  let underWay = 0;
+  let most = 0;
   const poison = (event: HubEvent) => event.offset % 97 === 5;
   sink.answer = async ({ events }) => {
+    most = Math.max(most, ++underWay);
     await delay(3);
+    clock.advance(200); // a long way
+    underWay--;
     if (++answers % 11 === 0) return down;
     if (events.some(poison)) return refusal;
     if (answers % 7 === 0 && events.length > 3) return { rejected: [], retry: [1, 2] };
@@ -124,6 +131,7 @@ test('side by side: poison, partial answers and outages cost no event, no order,
   await append(log, byDevice(1_000));
   await forwarder.start();
   await until('all settled', () => forwarder.status().lagEvents === 0, 30_000);
+  assert.ok(most > 1, 'side by side');
   const wanted = Array.from({ length: 1_000 }, (_, n) => n).filter((n) => n % 97 !== 5);
   assert.equal(forwarder.status().deadLetters, 1_000 - wanted.length);
   const taken = sink.taken.map((name) => Number(name.split('/')[1]));
