@@ -1,0 +1,48 @@
+import type { Fields } from './format/format.ts';
+
+/** A level of a topic that is longer names nothing. */
+const LEVEL_CHARACTERS_MAX = 128;
+const CAPTURE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
+
+/** Why `text` cannot be the `topic` of a serial bridge; undefined when it can. */
+export function topicProblem(text: string): string | undefined {
+  if (text === '' || text.startsWith('$') || text.startsWith('holdfast/'))
+    return 'is empty, or begins with `$` or `holdfast/`, which are reserved';
+  const rest = text.replaceAll(CAPTURE, 'x');
+  if (/[{}]/.test(rest)) return 'has a capture that is not written `{name}`';
+  return /[+#\p{C}]/u.test(rest) ? 'has a wildcard or a control character' : undefined;
+}
+
+export interface TopicTemplate {
+  /** Names that the frame has to give. */
+  readonly captures: readonly string[];
+  /** Undefined when a frame does not give a name that can be a part of a topic. */
+  fill(fields: Fields): string | undefined;
+}
+
+/** `{bridge}` is the id of the bridge, other names are fields of the frame. */
+export function topicTemplate(text: string, bridgeId: string): TopicTemplate {
+  const known = text.replaceAll('{bridge}', bridgeId);
+  const captures = [...known.matchAll(CAPTURE)].map((match) => match[1] ?? '');
+  if (captures.length === 0) return { captures, fill: () => known };
+  return {
+    captures,
+    fill(fields) {
+      let isWhole = true;
+      const topic = known.replaceAll(CAPTURE, (_, name: string) => {
+        const level = Object.hasOwn(fields, name) ? levelOf(fields[name]) : '';
+        isWhole &&= level !== '';
+        return level;
+      });
+      return isWhole ? topic : undefined;
+    },
+  };
+}
+
+/** What a topic must not have in a level becomes `_`; empty for what is no name. */
+function levelOf(value: unknown): string {
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean')
+    return '';
+  const text = String(value).trim();
+  return text.length > LEVEL_CHARACTERS_MAX ? '' : text.replaceAll(/[+#/\p{C}\ufffd]/gu, '_');
+}
