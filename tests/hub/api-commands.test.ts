@@ -116,7 +116,10 @@ test('commands API: needs the token, and takes nothing from pages of others', as
   const { view, post } = await startApi(t, { token: 'correct-horse-42' });
   problemOf(await post('{"name":"set"}'), 401);
   const authorization = { authorization: 'Bearer correct-horse-42' };
-  problemOf(await post('{"name":"set"}', { ...authorization, origin: 'https://evil.example' }), 403);
+  problemOf(
+    await post('{"name":"set"}', { ...authorization, origin: 'https://evil.example' }),
+    403,
+  );
   assert.equal(view.commandRequests.length, 0);
   assert.equal((await post('{"name":"set"}', authorization)).status, 202);
 });

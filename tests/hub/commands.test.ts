@@ -124,7 +124,10 @@ test('a command is durable before it is answered and sent; its end is an event',
   assert.deepEqual(bridge.orders, []);
   fixture.storage.letGo();
   const command = await giving;
-  assert.deepEqual([command.state, command.via, command.actor], ['accepted', 'bridge:bus', SOMEBODY]);
+  assert.deepEqual(
+    [command.state, command.via, command.actor],
+    ['accepted', 'bridge:bus', SOMEBODY],
+  );
   await bridge.end({ state: 'done', answer: Buffer.from('OK') });
   const { state, answer, sentMs } = await ended(commands, command);
   assert.deepEqual([state, answer, sentMs !== null], ['done', 'OK', true]);

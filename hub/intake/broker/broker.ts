@@ -12,7 +12,7 @@
  * - sinks never subscribe here: they read the log.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { Aedes, type Client, type PublishPacket } from 'aedes';
+import { Aedes, type AedesPublishPacket, type Client, type PublishPacket } from 'aedes';
 import type { Logger } from 'pino';
 import { describeError, HubError } from '../../core/errors.ts';
 import type { DurableLog } from '../../log/durable-log.ts';
@@ -178,6 +178,29 @@ export class Broker {
     await aedes.listen();
     this.#stopListening = log.onCommit(() => this.#admission.release());
     for (const listener of this.#options.listeners) await this.#listen(aedes, listener);
+  }
+
+  /**
+   * To all subscribers with QoS 1; it does not become an event. Resolves when the sessions that are
+   * away have it.
+   */
+  async publish(topic: string, payload: Buffer): Promise<void> {
+    const aedes = this.#aedes;
+    if (!aedes) throw new HubError('SERVICE_UNAVAILABLE', 'the MQTT broker is not running');
+    const packet = { cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false } as const;
+    await new Promise<void>((resolve, reject) => {
+      aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Hears what clients publish from now on, until the returned function is called. */
+  listen(filter: string, listener: (topic: string, payload: Buffer) => void): () => void {
+    const deliver = ({ topic, payload }: AedesPublishPacket, done: () => void) => {
+      listener(topic, Buffer.from(payload));
+      done();
+    };
+    this.#aedes?.subscribe(filter, deliver, () => {});
+    return () => this.#aedes?.unsubscribe(filter, deliver, () => {});
   }
 
   /** Stops accepting and disconnects everybody. Nothing is acknowledged from here on. */
