@@ -1,0 +1,74 @@
+/* Numbers in bytes, for holdfast.c alone. */
+#ifndef HOLDFAST_BYTES_H
+#define HOLDFAST_BYTES_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* Numbers on the wire have the low byte first, as have most targets. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static uint16_t get16(const uint8_t *at) {
+  uint16_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static uint32_t get32(const uint8_t *at) {
+  uint32_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static uint64_t get64(const uint8_t *at) {
+  uint64_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static uint8_t *put16(uint8_t *at, uint16_t value) {
+  memcpy(at, &value, sizeof value);
+  return at + sizeof value;
+}
+
+static uint8_t *put32(uint8_t *at, uint32_t value) {
+  memcpy(at, &value, sizeof value);
+  return at + sizeof value;
+}
+#else
+static uint16_t get16(const uint8_t *at) { return (uint16_t)(at[0] | (uint16_t)at[1] << 8); }
+
+static uint32_t get32(const uint8_t *at) { return get16(at) | (uint32_t)get16(at + 2) << 16; }
+
+static uint64_t get64(const uint8_t *at) { return (uint64_t)get32(at + 4) << 32 | get32(at); }
+
+static uint8_t *put16(uint8_t *at, uint16_t value) {
+  at[0] = (uint8_t)value;
+  at[1] = (uint8_t)(value >> 8);
+  return at + 2;
+}
+
+static uint8_t *put32(uint8_t *at, uint32_t value) {
+  return put16(put16(at, (uint16_t)value), (uint16_t)(value >> 16));
+}
+#endif
+
+/* Times have 48 bits, low byte first. */
+
+static void add48(uint8_t *to, const uint8_t *more) {
+  uint16_t sum = 0;
+  for (uint8_t i = 0; i < 6; i++) {
+    sum = (uint16_t)(to[i] + more[i] + (sum >> 8));
+    to[i] = (uint8_t)sum;
+  }
+}
+
+/* `to` becomes `from - to`. */
+static void sub48(uint8_t *to, const uint8_t *from) {
+  uint16_t sum = 0x100;
+  for (uint8_t i = 0; i < 6; i++) {
+    sum = (uint16_t)(from[i] + (uint8_t)~to[i] + (sum >> 8));
+    to[i] = (uint8_t)sum;
+  }
+}
+
+#endif

@@ -1,0 +1,29 @@
+import type { SessionFactory } from '../serial/session.ts';
+import { STATE_PREFIX } from './device-memory.ts';
+import { LinkSession } from './session.ts';
+
+export interface LinkFactoryOptions {
+  /** Where a reading is published; undefined when there is no such topic. */
+  topic(bridgeId: string, device: string, metric: string): string | undefined;
+  /** In [0, 1). */
+  random(): number;
+}
+
+/** Holdfast Link on a serial port. Devices that were met once are its own. */
+export function linkFactory({ topic, random }: LinkFactoryOptions): SessionFactory {
+  const devices = new Set<string>();
+  return {
+    statePrefix: STATE_PREFIX,
+    owns: (device) => devices.has(device),
+    open(bridgeId, state) {
+      for (const key of state.keys())
+        devices.add(key.slice(STATE_PREFIX.length).split('/')[0] ?? '');
+      return new LinkSession({
+        state,
+        topic: (device, metric) => topic(bridgeId, device, metric),
+        random,
+        met: (device) => devices.add(device),
+      });
+    },
+  };
+}
