@@ -1,0 +1,54 @@
+/** What the bridge hands to the hub. */
+import type { Message } from '../../hub/core/event.ts';
+import type { SlaveGap } from './slave-health.ts';
+import type { SlaveLink } from './slave-link.ts';
+import type { Value } from './value.ts';
+
+type BridgeMessage = Omit<Message, 'source'>;
+
+/** As many as the hub decodes from one message (hub/process/decode/harvest.ts). */
+export const VALUES_PER_MESSAGE_MAX = 64;
+
+export function topicOf(template: string, device: string): string {
+  return template.replace('{device}', device);
+}
+
+/**
+ * JSON objects `{ time, <metric>: value, ... }`, more than one when there are many values. Without
+ * `timeMs` (ms since 1970) the time of the arrival counts, which the hub can correct later.
+ */
+export function readingMessages(
+  topic: string,
+  values: readonly (readonly [string, Value])[],
+  timeMs: number | undefined,
+): BridgeMessage[] {
+  const messages: BridgeMessage[] = [];
+  const time = timeMs === undefined ? [] : ([['time', timeMs]] as const);
+  for (let i = 0; i < values.length; i += VALUES_PER_MESSAGE_MAX) {
+    const part = Object.fromEntries([...time, ...values.slice(i, i + VALUES_PER_MESSAGE_MAX)]);
+    messages.push({ topic, payload: Buffer.from(JSON.stringify(part)) });
+  }
+  return messages;
+}
+
+/** That a slave was away, told when it is back. `nowMs` in ms since 1970. */
+export function gapMessage(
+  bridge: string,
+  link: SlaveLink,
+  gap: SlaveGap,
+  nowMs: number,
+): BridgeMessage {
+  const event = {
+    bridge,
+    device: link.device,
+    unit: link.unit,
+    // the wall clock may have been put right since
+    from: new Date(nowMs - gap.lengthMs).toISOString(),
+    to: new Date(nowMs).toISOString(),
+    lengthMs: Math.round(gap.lengthMs),
+    failures: gap.failures,
+    reason: gap.why,
+  };
+  const payload = Buffer.from(JSON.stringify(event));
+  return { topic: `holdfast/bridge/${bridge}`, payload, kind: 'hub.health' };
+}

@@ -1,0 +1,90 @@
+/** The registers of the configuration with every default in its place: what the rest works with. */
+import type { Kind, ModbusFields, RegisterFields, SlaveFields } from './fields.ts';
+import { isNumberType, type NumberType, type Order, registersOf } from './register-type.ts';
+
+/** What is made of the content of a register. */
+export type Content =
+  | { readonly is: 'number'; readonly type: NumberType; readonly order: Order }
+  | { readonly is: 'flag'; readonly bit: number | undefined; readonly order: Order }
+  | {
+      readonly is: 'flags';
+      readonly bits: readonly (readonly [string, number])[];
+      readonly order: Order;
+    }
+  | { readonly is: 'text'; readonly order: Order };
+
+/** An entry of `registers`: what is at `length` addresses from `address`. */
+export interface RegisterEntry {
+  readonly metric: string;
+  readonly kind: Kind;
+  readonly address: number;
+  /** Registers, or coils. */
+  readonly length: number;
+  readonly content: Content;
+  readonly scale: number;
+  readonly offset: number;
+  readonly invalid: readonly (number | bigint)[];
+  readonly min: number;
+  readonly max: number;
+  readonly unit: string | undefined;
+  readonly intervalMs: number;
+  readonly writable: boolean;
+}
+
+/** Coils and discrete inputs are single bits; the others are registers of 16. */
+export const holdsBits = (kind: Kind): boolean => kind === 'coil' || kind === 'discrete';
+
+export function lengthOf({ kind, type, length }: RegisterFields): number {
+  if (holdsBits(kind) || type === undefined) return 1;
+  if (type === 'string') return length ?? 1;
+  return isNumberType(type) ? registersOf(type) : 1;
+}
+
+function contentOf(register: RegisterFields, slave: SlaveFields): Content {
+  const { kind, type = holdsBits(kind) ? 'bool' : 'uint16' } = register;
+  const order: Order = {
+    word: register.word_order ?? slave.word_order,
+    byte: register.byte_order ?? slave.byte_order,
+  };
+  switch (type) {
+    case 'bool':
+      return { is: 'flag', bit: register.bit, order };
+    case 'bits':
+      return { is: 'flags', bits: Object.entries(register.bits ?? {}), order };
+    case 'string':
+      return { is: 'text', order };
+    default:
+      return { is: 'number', type, order };
+  }
+}
+
+/** The metrics that an entry gives: one, or one a bit. */
+export function metricsOf(register: RegisterFields): readonly string[] {
+  if (register.type !== 'bits') return [register.metric];
+  return Object.keys(register.bits ?? {}).map((name) => `${register.metric}_${name}`);
+}
+
+export function metricsOfEntry({ metric, content }: RegisterEntry): readonly string[] {
+  return content.is === 'flags' ? content.bits.map(([name]) => `${metric}_${name}`) : [metric];
+}
+
+/** The entries of a slave, in the order of the configuration. */
+export function entriesOf(slave: SlaveFields, defaults: ModbusFields): readonly RegisterEntry[] {
+  return slave.registers.map((register) => ({
+    metric: register.metric,
+    kind: register.kind,
+    address: register.address,
+    length: lengthOf(register),
+    content: contentOf(register, slave),
+    scale: register.scale ?? 1,
+    offset: register.offset ?? 0,
+    invalid: [register.invalid ?? []]
+      .flat()
+      .map((value) => (typeof value === 'string' ? BigInt(value) : value)),
+    min: register.min ?? Number.NEGATIVE_INFINITY,
+    max: register.max ?? Number.POSITIVE_INFINITY,
+    unit: register.unit,
+    intervalMs: register.interval ?? slave.interval ?? defaults.interval,
+    writable: register.writable,
+  }));
+}
