@@ -12,6 +12,7 @@ import { type Api, createApi } from './api/server.ts';
 import type { HubView } from './api/view.ts';
 import { clockLogger } from './clock/clock-log.ts';
 import { watchedClock } from './clock/watched-clock.ts';
+import type { Commands } from './commands/commands.ts';
 import type { BridgeSpec } from './core/bridge.ts';
 import type { Clock } from './core/clock.ts';
 import { cloudEventEncoder } from './core/cloud-event.ts';
@@ -22,7 +23,9 @@ import type { Forwarder } from './forward/forwarder.ts';
 import type { Operations } from './forward/operations.ts';
 import { Recovery } from './forward/recovery.ts';
 import { objectStoresOf } from './hub-claim-check.ts';
+import { makeCommands } from './hub-commands.ts';
 import { deadLetterView } from './hub-dead-letters.ts';
+import { decodeRules } from './hub-decode.ts';
 import { makeForwarder } from './hub-forwarders.ts';
 import { ingestView } from './hub-ingest.ts';
 import { collectMetrics } from './hub-metrics.ts';
@@ -82,6 +85,7 @@ interface Parts {
   readonly clockWait: ClockWait;
   readonly forwarders: readonly Forwarder[];
   readonly operations: Operations;
+  readonly commands: Commands;
   readonly broker: Broker;
   readonly bridges: readonly BridgeRunner[];
 }
@@ -145,6 +149,8 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
     await parts.broker.start();
     stops.push(() => allOf(parts.bridges.map((bridge) => bridge.stop())));
     for (const bridge of parts.bridges) bridge.start();
+    stops.push(() => parts.commands.stop());
+    parts.commands.start();
     serving = true;
     return { url, mqtt: parts.broker.addresses, stop };
   } catch (error) {
@@ -165,7 +171,7 @@ interface Surroundings {
 
 async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): Promise<Parts> {
   const { config, logger, clock, metrics, ingestRate, random, tracing } = around;
-  const decoder = createDecoder(config.decode);
+  const decoder = createDecoder(decodeRules(config));
   const { log, disk } = await makeLog(around, decoder);
   stops.push(() => log.close());
   followRate(log, ingestRate);
@@ -219,7 +225,9 @@ async function makeParts(around: Surroundings, stops: (() => Promise<void>)[]): 
   }
   const operations = await startOperations(log, clock, logger);
   stops.push(async () => operations.stop());
-  return { log, disk, decoder, intake, live, clockWait, forwarders, operations, broker, bridges };
+  const ways = { log, broker, bridges, live };
+  const commands = await makeCommands(ways, clock, logger);
+  return { ...ways, disk, decoder, intake, clockWait, forwarders, operations, commands };
 }
 
 async function makeLog(
@@ -324,6 +332,7 @@ function makeApi(
     events: async (query, signal) => (await findEvents(log, query, signal)).map(encode),
     replays: replayView(parts),
     operations: operationView(parts),
+    commands: parts.commands,
     outages: outageView(parts.forwarders),
     deadLetters: deadLetterView({ ...parts, hubId: config.hub.id, logId: log.id }),
     ingest: ingestView(config, parts),

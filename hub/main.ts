@@ -15,6 +15,7 @@ import { runCommand } from './cli/run.ts';
 import { TIME_FORMS } from './cli/time.ts';
 import { describeError, ERRORS, HubError } from './core/errors.ts';
 import { startHub } from './hub.ts';
+import { decodeRules } from './hub-decode.ts';
 import { keepHeapSmall } from './memory.ts';
 import { createLogger, LOG_LEVELS } from './observe/logger.ts';
 import { createDecoder } from './process/decode/decoder.ts';
@@ -109,7 +110,7 @@ function program(exit: (code: number) => void): Command {
     .action(async (options: ReplayOptions) => exit(await replayCommand(options, process)));
   addDeadLettersCommand(command, { configOption: CONFIG_OPTION, io: process, exit });
   addOperateCommands(command, { configOption: CONFIG_OPTION, io: process, exit });
-  const decoder = (config?: HubConfig) => createDecoder(config?.decode ?? []);
+  const decoder = (config?: HubConfig) => createDecoder(config ? decodeRules(config) : []);
   addLogCommand(command, { configOption: CONFIG_OPTION, io: process, exit, decoder });
   return command;
 }

@@ -1,4 +1,4 @@
-import { isSchema, itemShapes, type JsonSchema } from './json-schema.ts';
+import { isSchema, itemShapes, type JsonSchema, mappingShapes } from './json-schema.ts';
 
 /** The type of a key in words, with its bounds. */
 export function describeType(node: JsonSchema): string {
@@ -7,6 +7,7 @@ export function describeType(node: JsonSchema): string {
   if (values) return values.map((value) => `\`${String(value)}\``).join(', ');
   if (anyOf)
     return anyOf.flatMap((branch) => (isSchema(branch) ? describeType(branch) : [])).join(' or ');
+  if (mappingShapes(node).length > 0) return 'mapping';
   switch (type) {
     case 'integer':
       return `whole number${range(node.minimum, node.maximum)}`;

@@ -20,13 +20,23 @@ const INTRODUCTION = `# yaml-language-server: $schema=./holdfast.schema.json
 `;
 
 /** What the example sets, so that it is a hub that does something. */
-const SET: Readonly<Record<string, unknown>> = { 'mqtt.anonymous': true };
+const SET: Readonly<Record<string, unknown>> = {
+  'mqtt.anonymous': true,
+  'bridges:serial.port': '/dev/serial/by-id/usb-Raspberry_Pi_Pico_E6614-if00',
+};
 /** Which items of a list are in use. */
 const IN_USE: ReadonlySet<string> = new Set(['mqtt.listeners:tcp', 'decode:json', 'sinks:file']);
 /** Values that neither the examples nor the descriptions in the schema give. */
 const VALUES: Readonly<Record<string, unknown>> = {
   'hub.id': 'gateway-01',
   'sinks:file.path': 'export',
+  'bridges:modbus.slaves': [
+    {
+      unit: 1,
+      device: 'meter-1',
+      registers: [{ metric: 'voltage', address: 0, kind: 'input', type: 'float32', unit: 'V' }],
+    },
+  ],
   'decode:number.topic': 'meter/{device}/{metric}',
   'decode:csv.topic': 'logger/{device}',
   'decode:csv.fields': ['time', 'temperature', 'humidity'],

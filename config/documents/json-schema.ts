@@ -32,6 +32,11 @@ export function itemShapes(node: JsonSchema): readonly JsonSchema[] {
   return shapes.flatMap((shape) => (isSchema(shape) && shape.properties ? [shape] : []));
 }
 
+/** The shapes of a mapping that can have several; empty for any other node. */
+export function mappingShapes(node: JsonSchema): readonly JsonSchema[] {
+  return (node.oneOf ?? []).filter((shape) => isSchema(shape)).filter((shape) => shape.properties);
+}
+
 /** The key whose value tells the shapes of a list apart, and its value in `shape`. */
 export function discriminatorOf(
   shape: JsonSchema,

@@ -5,6 +5,7 @@ import {
   isSchema,
   itemShapes,
   type JsonSchema,
+  mappingShapes,
   propertiesOf,
   writtenSchema,
 } from './json-schema.ts';
@@ -104,6 +105,8 @@ function rowsOf(node: JsonSchema, prefix: string): Row[] {
       return [{ key, node: child, required: false }, ...rowsOf(child, `${key}.`)];
     }
     const row = { key, node: child, required: required.has(name) };
+    const choices = mappingShapes(child);
+    if (choices.length > 0) return [row, ...choices.flatMap((one) => rowsOf(one, `${key}.`))];
     const [shape] = isChoice(child) ? [] : itemShapes(child);
     return shape ? [row, ...rowsOf(shape, `${key}[].`)] : [row];
   });

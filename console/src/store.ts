@@ -136,7 +136,9 @@ export function takeReadings(values: readonly LatestValue[]): void {
   });
 }
 
-/** A sink that is less behind than this has drained what waited: its outage says by then how fast. */
+/**
+ * A sink that is less behind than this has drained what waited: its outage says by then how fast.
+ */
 const DRAINED_MS_MAX = 15_000;
 /** What makes the list of outages another one: some began, ended, or were drained since. */
 let outagesKey = '';

@@ -87,6 +87,11 @@ export class Body {
     return this.#values.has(name);
   }
 
+  /** As it was given; undefined when it is absent. */
+  value(name: string): unknown {
+    return this.#values.get(name);
+  }
+
   is(name: string, word: string): boolean {
     return this.#values.get(name) === word;
   }

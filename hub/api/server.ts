@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { describeError, HubError } from '../core/errors.ts';
+import { addCommandRoutes } from './command-routes.ts';
 import { serveConsole } from './console.ts';
 import { addDeadLetterRoutes } from './dead-letter-routes.ts';
 import { fromElsewhere, hostGuard, tokenGuard } from './guards.ts';
@@ -177,6 +178,7 @@ export function createApi(options: ApiOptions): Api {
   addDeadLetterRoutes(server, view, instructions);
   addIngestRoutes(server, view.ingest);
   addOutageRoutes(server, view.outages);
+  addCommandRoutes(server, view.commands);
   serveConsole(server, options.consoleDir);
 
   return {

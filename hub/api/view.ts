@@ -1,3 +1,4 @@
+import type { Command, CommandAnswer, CommandRequest } from '../core/command.ts';
 import type {
   Actor,
   OperationDetails,
@@ -150,6 +151,15 @@ export interface OutageView {
   of(sink: string): readonly Outage[] | undefined;
 }
 
+/** Commands to devices. */
+export interface CommandView {
+  /** Resolves when the command is durable. */
+  give(request: CommandRequest, actor: Actor): Promise<CommandAnswer>;
+  get(device: string, id: string): Command | undefined;
+  /** The newest first. */
+  list(device: string): readonly Command[];
+}
+
 /** All that the API knows of the hub; the composition root provides it. */
 export interface HubView {
   /** Whether the process works at all: a supervisor restarts it when not. */
@@ -168,6 +178,7 @@ export interface HubView {
   readonly operations: OperationView;
   readonly deadLetters: DeadLetterView;
   readonly ingest: IngestView;
+  readonly commands: CommandView;
   /** Prometheus text, or OpenMetrics text with exemplars. */
   metricsText(format: 'prometheus' | 'openmetrics'): Promise<string>;
   /**

@@ -1,15 +1,40 @@
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Clock } from './clock.ts';
+import type { CommandTaker } from './command.ts';
 import type { Message } from './event.ts';
+
+/**
+ * Something that a bridge remembers across restarts. `key` has at most STATE_KEY_BYTES_MAX bytes
+ * without NUL; `value` is JSON of at most STATE_VALUE_BYTES_MAX bytes, undefined forgets the key.
+ * A bridge bounds how many keys it has.
+ */
+export interface StateChange {
+  readonly key: string;
+  readonly value: unknown;
+}
+/** A prefix, a device id of 64 bytes, and a number or a metric. */
+export const STATE_KEY_BYTES_MAX = 128;
+/** It rides with every message: what is larger is no place in a stream, but data. */
+export const STATE_VALUE_BYTES_MAX = 1024;
 
 /** What a bridge is given besides its own options. */
 export interface BridgeContext {
   readonly id: string;
-  /** Resolves once the message is durable. A bridge that awaits it is slowed by a full log. */
-  accept(message: Omit<Message, 'source'>): Promise<void>;
+  /**
+   * Resolves once the message is durable. A bridge that awaits it is slowed by a full log. `state`
+   * is in the same write as the message: after a crash there are both or neither. Messages of one
+   * lane become durable in the order of the calls; those of two lanes may overtake each other.
+   */
+  accept(message: Omit<Message, 'source'>, state?: readonly StateChange[]): Promise<void>;
+  /** What this bridge remembers under the keys that begin with `prefix`. Damaged is forgotten. */
+  loadState(prefix: string): Promise<ReadonlyMap<string, unknown>>;
   /** Says that the hardware is reachable and being read. */
   connected(): void;
+  /** Says what people should know although it is being read; undefined: nothing any more. */
+  describe(detail: string | undefined): void;
+  /** Counts what came from the hardware and could not be used. */
+  badFrames(reason: BadFrameReason, count: number): void;
   readonly clock: Clock;
   /** In [0, 1). Injected so that a test can repeat a run. */
   random(): number;
@@ -18,11 +43,31 @@ export interface BridgeContext {
 
 /**
  * The near side: hardware or a source that is not MQTT. `run` reads until the signal aborts; when
- * the hardware is lost it throws HubError BRIDGE_LOST and is run again after a back-off.
+ * the hardware is lost it throws HubError BRIDGE_LOST and is run again after `retryAfterMs` of the
+ * error, or a back-off.
  */
 export interface Bridge {
   run(context: BridgeContext, signal: AbortSignal): Promise<void>;
+  /** Set by a bridge whose devices can be told something. */
+  readonly commands?: CommandTaker | undefined;
 }
+
+/**
+ * Why something from the hardware could not be used. `too_long`: more bytes than a frame may have.
+ * `framing`: bytes that are no frame. `partial`: it broke off. `checksum`: damaged on the wire.
+ * `format`: whole, but not what is expected in it. `topic`: it names no topic to publish to.
+ * `protocol`: a message of a protocol that has no place there.
+ */
+export const BAD_FRAME_REASONS = [
+  'too_long',
+  'framing',
+  'partial',
+  'checksum',
+  'format',
+  'topic',
+  'protocol',
+] as const;
+export type BadFrameReason = (typeof BAD_FRAME_REASONS)[number];
 
 /** How a bridge is found: its type, its options' schema, and a lazy import of the rest. */
 export interface BridgeSpec<Schema extends z.ZodObject = z.ZodObject> {
@@ -30,6 +75,15 @@ export interface BridgeSpec<Schema extends z.ZodObject = z.ZodObject> {
   readonly summary: string;
   readonly options: Schema;
   create(options: z.output<Schema>): Promise<Bridge>;
+  /** How its own messages decode, tried after the rules of the configuration. */
+  decode?(options: z.output<Schema>): readonly BridgeDecodeRule[];
+}
+
+/** For a bridge that knows the units of what it reads: a rule as `decode:` has it. */
+export interface BridgeDecodeRule {
+  readonly topic: string;
+  readonly format: 'json';
+  readonly units: Readonly<Record<string, string>>;
 }
 
 /** Connection state of a bridge, as health, metrics and the console show it. */

@@ -19,6 +19,7 @@ export const EVENT_KINDS = [
   'aggregate',
   'operation',
   'outage',
+  'command',
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

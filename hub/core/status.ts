@@ -183,7 +183,9 @@ export interface Outage {
   readonly startedMs: number;
   /** Null while it goes on. */
   readonly endedMs: number | null;
-  /** By the monotonic clock; so far, while it goes on. Across reboots the least it can have been. */
+  /**
+   * By the monotonic clock; so far, while it goes on. Across reboots the least it can have been.
+   */
   readonly lengthMs: number;
   /** How often the link went down in it; at least 1. */
   readonly interruptions: number;

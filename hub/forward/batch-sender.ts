@@ -86,8 +86,9 @@ export class BatchSender {
   }
 
   /**
-   * Sends the first of `pieces`, a part of `flight`. `held`: the budget does not let it go now. Else
-   * it has been answered for, or some of it stays in `pieces`. Throws what keeps it from being sent.
+   * Sends the first of `pieces`, a part of `flight`. `held`: the budget does not let it go now.
+   * Else it has been answered for, or some of it stays in `pieces`. Throws what keeps it from being
+   * sent.
    */
   async deliver(flight: Flight, pieces: Piece[], signal: AbortSignal): Promise<'held' | undefined> {
     const [piece] = pieces;

@@ -61,7 +61,9 @@ export function flightOf(run: Run, parts?: Piece[][]): Flight {
   return { run, parts: parts ?? whole, refused: new Map(), attempts: new Map() };
 }
 
-/** The same run again, of which only `events` are to be sent: what was said of them is forgotten. */
+/**
+ * The same run again, of which only `events` are to be sent: what was said of them is forgotten.
+ */
 export function onceMore(flight: Flight, events: readonly HubEvent[]): Flight {
   return flightOf(flight.run, [[{ events }]]);
 }

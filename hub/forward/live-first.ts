@@ -41,8 +41,8 @@ export class LiveFirst {
   }
 
   /**
-   * How long to leave the machine to the devices after a delivery of `tookMs`: while they press, the
-   * sink has its share of the time.
+   * How long to leave the machine to the devices after a delivery of `tookMs`: while they press,
+   * the sink has its share of the time.
    */
   restMs(tookMs: number): number {
     const { order, log } = this.#options;

@@ -4,8 +4,8 @@
  * - requests side by side: many where that is faster than one, back to one where it is not, half as
  *   many when answers become half as fast, or fail;
  * - the size of one: half after a delivery that did not end in time, then slowly more;
- * - events per second: unlimited until the far side asks for less; then half of what it was, growing
- *   steadily until it is twice that.
+ * - events per second: unlimited until the far side asks for less; then half of what it was,
+ *   growing steadily until it is twice that.
  */
 import type { Clock } from '../core/clock.ts';
 import type { SinkPaceStatus } from '../core/status.ts';

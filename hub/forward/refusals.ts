@@ -10,7 +10,8 @@ const REFUSED_IN_A_ROW_MAX = 1_000;
 
 /**
  * What the far side will not take: kept as dead letters, until there are so many that a person is
- * needed. What was refused is then asked again at every try, so that mending the far side is enough.
+ * needed. What was refused is then asked again at every try, so that mending the far side is
+ * enough.
  */
 export class Refusals {
   readonly #deadLetters: DeadLetters;

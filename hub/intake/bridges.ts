@@ -1,14 +1,24 @@
 import type { Logger } from 'pino';
-import type { Bridge, BridgeState } from '../core/bridge.ts';
+import {
+  BAD_FRAME_REASONS,
+  type BadFrameReason,
+  type Bridge,
+  type BridgeState,
+  type StateChange,
+} from '../core/bridge.ts';
 import type { Clock } from '../core/clock.ts';
-import { describeError, type HubError } from '../core/errors.ts';
+import type { CommandTaker } from '../core/command.ts';
+import { describeError, HubError } from '../core/errors.ts';
 import type { Message } from '../core/event.ts';
 import type { BridgeStatus } from '../core/status.ts';
+import { BridgeMemory, type StateStorage } from './bridge-memory.ts';
 import type { Intake, IntakePort } from './intake.ts';
 
 /** Hardware that was unplugged is often back at once; a port that is wrong stays wrong. */
 const RETRY_DELAY_MIN_MS = 500;
 const RETRY_DELAY_MAX_MS = 30_000;
+/** As describeError: a few lines of a screen. */
+const DETAIL_CHARACTERS_MAX = 500;
 /** A bridge that does not end within this time after the abort is left behind. */
 const STOP_TIMEOUT_MS = 2_000;
 
@@ -17,6 +27,8 @@ export interface BridgeRunnerOptions {
   readonly type: string;
   readonly bridge: Bridge;
   readonly intake: Intake;
+  /** Where the bridge remembers: the log. */
+  readonly storage: StateStorage;
   readonly clock: Clock;
   random(): number;
   readonly logger: Logger;
@@ -27,15 +39,18 @@ export class BridgeRunner {
   readonly id: string;
   readonly #options: BridgeRunnerOptions;
   readonly #port: IntakePort;
+  readonly #memory: BridgeMemory;
   readonly #stop = new AbortController();
   #state: BridgeState = 'connecting';
   #detail: string | undefined;
+  readonly #badFrames = new Map<BadFrameReason, number>();
   #running: Promise<void> | undefined;
 
   constructor(options: BridgeRunnerOptions) {
     this.id = options.id;
     this.#options = options;
     this.#port = options.intake.port(`bridge:${options.id}`);
+    this.#memory = new BridgeMemory(options.id, options.storage);
   }
 
   start(): void {
@@ -53,6 +68,16 @@ export class BridgeRunner {
     this.#state = 'stopped';
   }
 
+  /** What takes the commands for its devices, if it takes any. */
+  get commands(): CommandTaker | undefined {
+    return this.#options.bridge.commands;
+  }
+
+  /** What came from its hardware and could not be used, by every reason there is. */
+  badFrames(): readonly (readonly [BadFrameReason, number])[] {
+    return BAD_FRAME_REASONS.map((reason) => [reason, this.#badFrames.get(reason) ?? 0]);
+  }
+
   status(): BridgeStatus {
     const { id, type } = this.#options;
     const detail = this.#detail === undefined ? {} : { detail: this.#detail };
@@ -62,6 +87,7 @@ export class BridgeRunner {
   async #run(): Promise<void> {
     const { bridge, logger } = this.#options;
     for (let failures = 0; !this.#stop.signal.aborted; failures++) {
+      let retryAfterMs: number | undefined;
       try {
         this.#state = 'connecting';
         await bridge.run(
@@ -70,31 +96,44 @@ export class BridgeRunner {
             clock: this.#options.clock,
             random: this.#options.random,
             logger,
-            accept: (message) => this.#accept(message),
+            accept: (message, state) => this.#accept(message, state),
+            loadState: (prefix) => this.#memory.load(prefix),
             connected: () => {
               this.#state = 'reading';
               this.#detail = undefined;
               failures = 0;
             },
+            describe: (detail) => {
+              this.#detail = detail?.slice(0, DETAIL_CHARACTERS_MAX);
+            },
+            badFrames: (reason, count) =>
+              this.#badFrames.set(reason, (this.#badFrames.get(reason) ?? 0) + count),
           },
           this.#stop.signal,
         );
         if (this.#stop.signal.aborted) return;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        this.#detail = describeError(error);
-        logger.warn({ error: this.#detail }, 'the bridge lost its hardware and tries again');
+        if (error instanceof HubError) retryAfterMs = error.retryAfterMs;
+        const detail = describeError(error);
+        // hardware that is away for days says so once
+        if (detail !== this.#detail)
+          logger.warn({ error: detail }, 'the bridge lost its hardware and tries again');
+        this.#detail = detail;
       }
       this.#state = 'backoff';
       const ceilingMs = Math.min(RETRY_DELAY_MAX_MS, RETRY_DELAY_MIN_MS * 2 ** failures);
-      await this.#sleep(ceilingMs * (0.5 + this.#options.random() / 2));
+      await this.#sleep(retryAfterMs ?? ceilingMs * (0.5 + this.#options.random() / 2));
     }
   }
 
-  #accept({ topic, payload, kind }: Omit<Message, 'source'>): Promise<void> {
+  #accept(
+    { topic, payload, kind }: Omit<Message, 'source'>,
+    state: readonly StateChange[] = [],
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (error?: HubError) => (error ? reject(error) : resolve());
-      this.#port.accept(topic, payload, done, undefined, kind);
+      this.#port.accept(topic, payload, done, this.#memory.operations(state), kind);
     });
   }
 

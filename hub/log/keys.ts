@@ -18,6 +18,7 @@ import type { KeyRange } from './storage/storage.ts';
  *   s <kind> ...                                  MQTT sessions, subscriptions, retained messages
  *   t <boot id>                                   what is known of the clocks of a boot
  *   u <sink> 0x00 <number, 8 bytes>               an outage of a sink
+ *   x <number, 8 bytes>                           a command to a device
  */
 const BLOCK = 0x62;
 const LOST = 0x6c;
@@ -169,6 +170,15 @@ export function bridgeStateRange(bridge: string, prefix: string): KeyRange {
 export function nameOfBridgeState(bridge: string, key: Buffer): string {
   return key.toString('utf8', Buffer.byteLength(bridge) + 2);
 }
+
+export function commandKey(number: number): Buffer {
+  const key = Buffer.allocUnsafe(9);
+  key.write('x');
+  key.writeBigUInt64BE(BigInt(number), 1);
+  return key;
+}
+
+export const COMMAND_RANGE: KeyRange = { gte: Buffer.from('x'), lt: Buffer.from('y') };
 
 /** Time: one entry a boot of the machine. */
 export function bootKey(bootId: string): Buffer {

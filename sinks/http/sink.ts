@@ -83,8 +83,7 @@ export class HttpSink implements Sink<EncodedBatch> {
     const { hubId, logId } = this.#context;
     const frame = FRAMES[this.#options.format];
     const plain = await utf8InSlices(events, this.#encoderFor(batch), frame);
-    const body =
-      this.#options.compression === 'gzip' ? await compress(plain, GZIP) : plain;
+    const body = this.#options.compression === 'gzip' ? await compress(plain, GZIP) : plain;
     const first = eventId(hubId, logId, lane, events[0]?.offset ?? '');
     const range = `${first}-${events.at(-1)?.offset ?? ''}${gapsMark(events)}`;
     // what is sent again on request must not look like what was seen, or refused

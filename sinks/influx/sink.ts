@@ -85,8 +85,7 @@ export class InfluxSink implements Sink<EncodedBatch> {
     };
     const plain = await utf8InSlices(batch.events, encodeOne, UNFRAMED);
     if (plain.length === 0) return { body: undefined, rejected };
-    const body =
-      this.#options.compression === 'gzip' ? await compress(plain, GZIP) : plain;
+    const body = this.#options.compression === 'gzip' ? await compress(plain, GZIP) : plain;
     return { body, rejected };
   }
 

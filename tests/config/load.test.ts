@@ -257,8 +257,8 @@ describe('a valid configuration', () => {
     assert.ok(sink);
     assert.deepEqual(sink.topics, ['#']);
     assert.equal(sink.start, 'oldest');
-    const { events_max, bytes_max, linger_ms, deadline } = sink.batch;
-    assert.deepEqual([events_max, bytes_max, linger_ms, deadline], [5000, 1024 ** 2, 1000, 300_000]);
+    const batch = { events_max: 5000, bytes_max: 1024 ** 2, linger_ms: 1000, deadline: 300_000 };
+    assert.deepEqual(sink.batch, batch);
     assert.deepEqual(sink.retry, { delay_min: 1000, delay_max: 300_000, attempts_max: 20 });
     assert.equal(Reflect.get(sink, 'url'), 'http://127.0.0.1/x');
     assert.equal(Reflect.get(sink, 'timeout'), 30_000);

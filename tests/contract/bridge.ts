@@ -43,6 +43,8 @@ class Session {
   gate: () => Promise<void> = async () => {};
   #changed = () => {};
 
+  readonly state = new Map<string, unknown>();
+
   readonly context: BridgeContext = {
     id: 'contract',
     clock: systemClock(),
@@ -51,13 +53,20 @@ class Session {
     connected: () => {
       this.connections += 1;
     },
-    accept: async (message) => {
+    describe: () => {},
+    badFrames: () => {},
+    accept: async (message, state = []) => {
       this.messages.push(message);
       this.unaccepted += 1;
       this.#changed();
       await this.gate();
+      for (const { key, value } of state) this.state.set(key, value);
       this.unaccepted -= 1;
     },
+    loadState: async (prefix) =>
+      new Map(
+        [...this.state].filter(([key, value]) => key.startsWith(prefix) && value !== undefined),
+      ),
   };
 
   /** Waits for `count` messages in all, or fails with what `running` failed with. */

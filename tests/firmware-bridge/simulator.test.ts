@@ -111,7 +111,11 @@ test('`seed` in the options makes whole runs of the bridge repeat, whatever rand
       sent.push(`${message.topic} ${message.payload}`);
       if (sent.length >= 100) stop.abort();
     };
-    await bridge.run({ id: 'x', accept, connected() {}, clock, random, logger }, stop.signal);
+    const context = {
+      ...{ id: 'x', accept, connected() {}, describe() {}, badFrames() {}, clock, random, logger },
+      loadState: async () => new Map(),
+    };
+    await bridge.run(context, stop.signal);
     return sent.slice(0, 100);
   };
   assert.deepEqual(await values(() => 0.1), await values(() => 0.9));

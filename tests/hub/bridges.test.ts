@@ -56,6 +56,27 @@ test('what a bridge hands over is durable when its promise resolves', async (t) 
   assert.deepEqual(bridge.status(), { id: 'one', type: 'test', state: 'stopped' });
 });
 
+test('what a bridge remembers is in one write with its message, and only its own is given back', async (t) => {
+  let found: ReadonlyMap<string, unknown> = new Map();
+  let tooLarge: unknown;
+  const { fixture, bridge } = await runner(t, async (context, signal) => {
+    const message = { topic: 't', payload: Buffer.from('x') };
+    const gone = { key: 'slot/2', value: undefined };
+    await context.accept(message, [{ key: 'slot/2', value: 2 }]);
+    await context.accept(message, [{ key: 'slot/1', value: { n: 1 } }, gone]);
+    await context.accept(message, [{ key: 'other', value: 3 }]);
+    found = await context.loadState('slot/');
+    const large = [{ key: 'slot/3', value: 'x'.repeat(2_000) }];
+    tooLarge = await context.accept(message, large).catch((error: unknown) => error);
+    await untilAborted(signal);
+  });
+  bridge.start();
+  await until('all is answered', () => tooLarge !== undefined);
+  assert.deepEqual([...found], [['slot/1', { n: 1 }]]);
+  assert.ok(tooLarge instanceof RangeError);
+  assert.equal((await sources(fixture)).length, 3);
+});
+
 test('a bridge that loses its hardware is run again, and its state tells why', async (t) => {
   let runs = 0;
   let signalOfBridge: AbortSignal | undefined;

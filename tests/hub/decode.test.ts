@@ -294,3 +294,15 @@ test('csv: takes columns by number, another delimiter, and none', () => {
   assert.deepEqual(texts('1\t2', bare), ['value_1=1', 'value_2=2']);
   assert.deepEqual(texts('7', bare), ['value=7']);
 });
+
+test('an age is counted back from the arrival, and is as well known as that; a time of its own wins', () => {
+  const rule: DecodeRule = { topic: 'site/{device}/{metric}', format: 'json' };
+  const timeOf = (payload: object) => {
+    const { timeMs, timeQuality } = decodeOne(rule, 'site/d/m', JSON.stringify(payload));
+    return [timeMs, timeQuality];
+  };
+  assert.deepEqual(timeOf({ v: 1, age_ms: 5_000 }), [ARRIVAL_MS - 5_000, 'synced']);
+  assert.deepEqual(timeOf({ v: 1, age_ms: -1 }), [ARRIVAL_MS, 'synced']);
+  const t = ARRIVAL_MS - 60_000;
+  assert.deepEqual(timeOf({ v: 1, t, age_ms: 5_000 }), [t, 'device']);
+});

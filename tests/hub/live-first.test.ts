@@ -1,4 +1,6 @@
-/** `order: live_first`: new events go ahead of a backlog, and nothing is lost or sent twice by it. */
+/**
+ * `order: live_first`: new events go ahead of a backlog, and nothing is lost or sent twice by it.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HubError } from '../../hub/core/errors.ts';

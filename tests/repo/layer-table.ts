@@ -40,6 +40,12 @@ export const LAYERS: readonly Layer[] = [
     why: 'the forwarder drives any sink from any log; dead letters ride in one batch with the cursor',
   },
   {
+    of: 'hub/commands',
+    may: ['hub/core', 'hub/log/keys.ts', 'hub/log/record.ts'],
+    types: ['hub/log'],
+    why: 'commands go to bridges and the broker that the composition root gives them',
+  },
+  {
     of: 'hub/api',
     may: ['hub/core'],
     types: ['config/schema.ts'],
@@ -75,6 +81,12 @@ export const LAYERS: readonly Layer[] = [
     of: 'firmware-bridge/serial',
     may: ['hub/core', 'config/fields.ts', 'firmware-bridge/link'],
     why: 'Holdfast Link is spoken on a port; the protocol itself knows no port',
+  },
+  {
+    of: 'firmware-bridge/link',
+    may: ['hub/core'],
+    types: ['firmware-bridge/serial/session.ts'],
+    why: 'the protocol is bytes and times; the port that it is spoken on is given',
   },
   {
     of: 'firmware-bridge/registry.ts',

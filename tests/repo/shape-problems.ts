@@ -13,11 +13,14 @@ export const KINDS: readonly Kind[] = [
   { folder: 'firmware-bridge', contract: '../contract/bridge.ts' },
 ];
 
+/** No kinds: what runs on the other end of a line, and the protocol that it speaks. */
+const NO_KINDS: ReadonlySet<string> = new Set(['firmware-bridge/firmware', 'firmware-bridge/link']);
+
 function kindNames(repository: Repository, folder: string): string[] {
   const names = [...repository.keys()]
     .filter((path) => path.startsWith(`${folder}/`) && path.split('/').length > 2)
     .map((path) => path.split('/')[1] ?? '');
-  return [...new Set(names)];
+  return [...new Set(names)].filter((name) => !NO_KINDS.has(`${folder}/${name}`));
 }
 
 /**

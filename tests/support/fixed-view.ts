@@ -1,4 +1,5 @@
 import type { HubView, IngestMessage, IngestView } from '../../hub/api/view.ts';
+import type { CommandAnswer, CommandRequest } from '../../hub/core/command.ts';
 import type { Actor } from '../../hub/core/operation.ts';
 import type {
   LatestValue,
@@ -219,6 +220,22 @@ export class FixedView implements HubView {
   };
 
   readonly deadLetters = new FixedDeadLetters();
+
+  /** What was wanted of devices, and how it is answered. */
+  readonly commandRequests: { readonly request: CommandRequest; readonly actor: Actor }[] = [];
+  commandAnswer: CommandAnswer = { kind: 'no_device' };
+
+  readonly commands: HubView['commands'] = {
+    give: async (request, actor) => {
+      this.commandRequests.push({ request, actor });
+      return this.commandAnswer;
+    },
+    get: (device, id) => {
+      const known = this.commandAnswer.kind === 'command' ? [this.commandAnswer.command] : [];
+      return known.find((command) => command.device === device && command.id === id);
+    },
+    list: () => (this.commandAnswer.kind === 'command' ? [this.commandAnswer.command] : []),
+  };
 
   metricsText: HubView['metricsText'] = async (format) =>
     format === 'openmetrics' ? '# EOF\n' : 'holdfast_log_events 1\n';

@@ -61,6 +61,7 @@ const SEALED: readonly (readonly [from: string, to: string])[] = [
   ['c', 'd'],
   ['m', 'n'],
   ['t', 'u'],
+  ['x', 'y'],
 ];
 
 /** Errors: those of the file system. */

@@ -12,6 +12,8 @@ export const READINGS_PER_EVENT_MAX = 64;
 export const TEXT_VALUE_CHARS_MAX = 1_024;
 /** As for the names that topics give. */
 const METRIC_CHARS_MAX = 256;
+/** Ten years: no device has kept a reading for longer. */
+const AGE_MS_MAX = 3_650 * 86_400_000;
 
 /** The metric of a payload that names none. */
 export const DEFAULT_METRIC = 'value';
@@ -64,6 +66,13 @@ export class Harvest {
     this.timeMs = ms;
     this.timeQuality = 'device';
     return true;
+  }
+
+  /** From here on readings are older than their arrival by this, and as well known as that. */
+  takeAge(ageMs: unknown): void {
+    if (typeof ageMs !== 'number' || !(ageMs >= 0 && ageMs <= AGE_MS_MAX)) return;
+    this.timeMs = this.#receivedMs - Math.round(ageMs);
+    this.timeQuality = this.#arrivalQuality;
   }
 
   /** From here on readings have the time of their arrival. */

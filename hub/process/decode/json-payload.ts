@@ -5,7 +5,7 @@ import { type Harvest, TEXT_VALUE_CHARS_MAX } from './harvest.ts';
 const TIME_KEYS = ['time', 'ts', 'timestamp'] as const;
 const SINGLE_TIME_KEYS = ['t', ...TIME_KEYS] as const;
 const SINGLE_KEYS: ReadonlySet<string> = new Set([
-  ...['v', 'value', 'u', 'unit'],
+  ...['v', 'value', 'u', 'unit', 'age_ms'],
   ...SINGLE_TIME_KEYS,
 ]);
 /** A unit is a few characters. */
@@ -71,9 +71,11 @@ function singleKey(harvest: Harvest, value: Json, keys: readonly string[]): stri
 }
 
 function addSingle(harvest: Harvest, value: Json, key: string): void {
-  if (harvest.rule.time === undefined)
-    for (const name of SINGLE_TIME_KEYS)
-      if (Object.hasOwn(value, name) && harvest.takeTime(value[name], 'auto')) break;
+  if (harvest.rule.time === undefined) {
+    const own = SINGLE_TIME_KEYS.filter((name) => Object.hasOwn(value, name));
+    const isTimed = own.some((name) => harvest.takeTime(value[name], 'auto'));
+    if (!isTimed && Object.hasOwn(value, 'age_ms')) harvest.takeAge(value['age_ms']);
+  }
   const named = Object.hasOwn(value, 'u') ? value['u'] : undefined;
   const unit = named ?? (Object.hasOwn(value, 'unit') ? value['unit'] : undefined);
   const text = typeof unit === 'string' && unit.length <= UNIT_CHARS_MAX ? unit : undefined;
