@@ -2,17 +2,7 @@ import type { ArrivalQuality, EventKind, HubEvent, Lane } from '../../core/event
 import type { TraceContext } from '../../core/trace.ts';
 
 /** All of an event but its payload. */
-export interface EventFacts {
-  readonly lane: Lane;
-  readonly offset: number;
-  readonly kind: EventKind;
-  readonly topic: string;
-  readonly source: string;
-  readonly receivedMs: number;
-  readonly timeQuality: ArrivalQuality;
-  readonly monotonicMs: number;
-  readonly bootId: string;
-}
+export type EventFacts = Omit<HubEvent, 'payload' | 'trace' | 'reference'>;
 
 /**
  * An event of a block. Its payload is looked up when it is asked for: a Buffer of its own for every
