@@ -91,12 +91,15 @@ test('a publish reaches the screen, and a dead sink is plain to see', async (t) 
   assert.match((await cloud.textContent()) ?? '', /ECONNREFUSED/);
   await page.locator('[data-sink="archive"]').getByText('Up to date').waitFor();
   await page.getByText('Nothing lost').waitFor();
-  await page.locator('[data-device="weather"] canvas').first().waitFor();
+  const weather = page.locator('[data-device="weather"]');
+  await weather.scrollIntoViewIfNeeded(); // charts are drawn when they are seen
+  await weather.locator('canvas').first().waitFor();
   opened.assertClean();
   const alarm = JSON.stringify({ v: true, message: 'no flow' });
   await client.publishAsync('site/cellar/pump/alarm', alarm, { qos: 1 });
   await page.locator('[data-device="pump"]').getByText('Alarm', { exact: true }).first().waitFor();
-  await page.setViewportSize({ width: 1440, height: 1000 });
+  await page.setViewportSize({ width: 1440, height: 1240 });
+  await page.evaluate('scrollTo(0, 0)');
   const picture = await page.screenshot();
   assert.ok(picture.length < SCREENSHOT_BYTES_MAX, `${picture.length} bytes`);
   await opened.close();
