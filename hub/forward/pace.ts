@@ -3,7 +3,7 @@
  *
  * - requests side by side: many where that is faster than one, back to one where it is not, half as
  *   many when answers become half as fast, or fail;
- * - the size of one: half after a delivery that did not end in time, then slowly more;
+ * - the size of one: half when two in a row did not end in time, then slowly more;
  * - events per second: unlimited until the far side asks for less; then half of what it was,
  *   growing steadily until it is twice that.
  */
@@ -30,6 +30,7 @@ const BEST_FADES = 0.9;
 const HOLD_COMPARISONS = 60;
 /** The steps in which the size grows again: this part of what did not pass. */
 const SIZE_STEPS = 16;
+const TIMEOUTS_MIN = 2;
 /** So much of the rate that was too much comes back in a second. */
 const RATE_STEP = 1 / 20;
 /** Refusals within this time are one wish. */
@@ -65,6 +66,8 @@ export class Pace {
   #sample = { sinceMs: 0, events: 0, whole: false };
   #eventsMax: number;
   #eventsStep = 0;
+  /** In a row. */
+  #timeouts = 0;
   #limit: Limit | undefined;
   #notBeforeMs = 0;
 
@@ -138,6 +141,7 @@ export class Pace {
   /** So many events of one delivery were answered for. */
   answered(events: number): void {
     const nowMs = this.#options.clock.monotonicMs();
+    if (events > 0) this.#timeouts = 0;
     this.#eventsMax = Math.min(this.#options.limits.eventsMax, this.#eventsMax + this.#eventsStep);
     this.#grow(nowMs);
     const { sinceMs, whole } = this.#sample;
@@ -148,8 +152,13 @@ export class Pace {
     this.#sampleAnew();
   }
 
-  /** A delivery did not end in time. Answers how many events the next one may have. */
+  /**
+   * A delivery did not end in time. Answers how many events the next one may have. One alone may be
+   * an accident; two in a row without an answer between them were too large, or too fast.
+   */
   timedOut(): number {
+    this.#timeouts++;
+    if (this.#timeouts < TIMEOUTS_MIN) return this.#eventsMax;
     this.#fewerRequests();
     this.#eventsStep = Math.max(1, Math.ceil(this.#eventsMax / SIZE_STEPS));
     this.#eventsMax = Math.max(1, Math.floor(this.#eventsMax / 2));

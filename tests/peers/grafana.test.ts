@@ -85,6 +85,7 @@ interface Addresses {
 /** Simulated sensors and three sinks: the store, one that lags behind, one that is down. */
 function hubConfig({ httpPort, storeUrl, archiveUrl, deadUrl }: Addresses): string {
   const retry = { delay_min: '200 ms', delay_max: '1 s' };
+  const budget = { bytes_per_day: '1 GiB' };
   return stringify({
     hub: { id: HUB_ID, data_dir: './data' },
     http: { host: '127.0.0.1', port: httpPort },
@@ -92,7 +93,7 @@ function hubConfig({ httpPort, storeUrl, archiveUrl, deadUrl }: Addresses): stri
     bridges: [{ id: 'demo', type: 'simulator', interval_ms: 200, seed: 1 }],
     decode: [{ topic: 'site/{area}/{device}/{metric}', format: 'json' }],
     sinks: [
-      { id: 'store', type: 'influx', url: storeUrl, batch: { linger_ms: 100 }, retry },
+      { id: 'store', type: 'influx', url: storeUrl, batch: { linger_ms: 100 }, retry, budget },
       { id: 'archive', type: 'http', url: archiveUrl, batch: { events_max: 30 }, retry },
       { id: 'cloud', type: 'http', url: deadUrl, retry },
     ],
