@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { describeError, HubError } from '../../hub/core/errors.ts';
+import { endAtHangUp } from '../serial/hang-up.ts';
 import type { TransportFields } from './fields.ts';
 
 /** Bytes in both directions, open. */
@@ -57,8 +58,10 @@ async function openSerial(transport: SerialFields): Promise<Duplex> {
     const settings = { baudRate, parity, dataBits: data_bits, stopBits: stop_bits };
     const port = new SerialPort({ path, ...settings, autoOpen: false });
     port.open((cause) => {
-      if (cause === null || cause === undefined) resolve(port);
-      else reject(new HubError('BRIDGE_LOST', `${path}: ${serialAdvice(cause)}`, { cause }));
+      if (cause === null || cause === undefined) {
+        endAtHangUp(port.port);
+        resolve(port);
+      } else reject(new HubError('BRIDGE_LOST', `${path}: ${serialAdvice(cause)}`, { cause }));
     });
   });
 }

@@ -83,6 +83,11 @@ export const LAYERS: readonly Layer[] = [
     why: 'Holdfast Link is spoken on a port; the protocol itself knows no port',
   },
   {
+    of: 'firmware-bridge/modbus',
+    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/serial/hang-up.ts'],
+    why: 'both have a serial port of the same library, with the same defect',
+  },
+  {
     of: 'firmware-bridge/link',
     may: ['hub/core'],
     types: ['firmware-bridge/serial/session.ts'],
