@@ -45,11 +45,13 @@ test('JSON text: the members of an object are where they say', () => {
       const text = spaced([object], blanks);
       const [range] = elementRanges(text);
       assert.ok(range);
-      const parsed = new Map<string, unknown>(Object.entries(JSON.parse(text)[0]));
-      for (const [name, value] of parsed) {
+      // not the names of the parsed text: JSON.parse of Node.js 24.21 reads the member name `"\""`
+      // as a backslash when it has met such a name before
+      for (const [name, value] of Object.entries(object)) {
         const found = memberRange(text, range.start, name);
         assert.ok(found, name);
-        assert.deepEqual(JSON.parse(text.slice(found.start, found.end)), value);
+        const written = JSON.stringify(JSON.parse(text.slice(found.start, found.end)));
+        assert.equal(written, JSON.stringify(JSON.parse(JSON.stringify(value))));
       }
       assert.equal(memberRange(text, range.start, 'a name that is not there'), undefined);
     }),
