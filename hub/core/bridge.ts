@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Clock } from './clock.ts';
 import type { CommandTaker } from './command.ts';
 import type { Message } from './event.ts';
+import type { Finding } from './finding.ts';
 
 /**
  * Something that a bridge remembers across restarts. `key` has at most STATE_KEY_BYTES_MAX bytes
@@ -77,6 +78,11 @@ export interface BridgeSpec<Schema extends z.ZodObject = z.ZodObject> {
   create(options: z.output<Schema>): Promise<Bridge>;
   /** How its own messages decode, tried after the rules of the configuration. */
   decode?(options: z.output<Schema>): readonly BridgeDecodeRule[];
+  /**
+   * What of its hardware is there, may be used and is free, for `holdfast doctor`. Only looks:
+   * opens nothing that a running hub may have open. Never throws for what is missing.
+   */
+  examine?(options: z.output<Schema>, signal: AbortSignal): Promise<readonly Finding[]>;
 }
 
 /** For a bridge that knows the units of what it reads: a rule as `decode:` has it. */

@@ -94,6 +94,21 @@ export const LAYERS: readonly Layer[] = [
     why: 'the protocol is bytes and times; the port that it is spoken on is given',
   },
   {
+    of: 'firmware-bridge/child',
+    may: ['hub/core'],
+    why: 'a program that runs beside the hub and ends with it; it knows nobody who starts one',
+  },
+  {
+    of: 'firmware-bridge/sampling',
+    may: ['hub/core', 'config/fields.ts'],
+    why: 'reading at intervals is the same for every sensor that has no events of its own',
+  },
+  ...['gpio', 'exec', 'one_wire', 'iio', 'hwmon', 'i2c', 'system'].map((kind) => ({
+    of: `firmware-bridge/${kind}`,
+    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/sampling', 'firmware-bridge/child'],
+    why: 'values are read at intervals, and some things of a system are reached by a program of it',
+  })),
+  {
     of: 'firmware-bridge/registry.ts',
     may: ['hub/core', 'firmware-bridge'],
     why: 'the list of all bridges',
