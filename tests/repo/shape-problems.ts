@@ -13,8 +13,13 @@ export const KINDS: readonly Kind[] = [
   { folder: 'firmware-bridge', contract: '../contract/bridge.ts' },
 ];
 
-/** No kinds: what runs on the other end of a line, and the protocol that it speaks. */
-const NO_KINDS: ReadonlySet<string> = new Set(['firmware-bridge/firmware', 'firmware-bridge/link']);
+/** No kinds: what runs on the other end of a line, its protocol, and what kinds share. */
+const NO_KINDS: ReadonlySet<string> = new Set([
+  'firmware-bridge/firmware',
+  'firmware-bridge/link',
+  'firmware-bridge/child',
+  'firmware-bridge/sampling',
+]);
 
 function kindNames(repository: Repository, folder: string): string[] {
   const names = [...repository.keys()]
