@@ -19,6 +19,7 @@ import { cloudEventEncoder } from './core/cloud-event.ts';
 import { describeError, HubError } from './core/errors.ts';
 import { RateMeter } from './core/rate.ts';
 import { ClockWait } from './forward/clock-gate.ts';
+import { endsWithin } from './forward/ends-within.ts';
 import type { Forwarder } from './forward/forwarder.ts';
 import type { Operations } from './forward/operations.ts';
 import { Recovery } from './forward/recovery.ts';
@@ -114,7 +115,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
   async function stop(): Promise<void> {
     serving = false;
     for (const stopPart of stops.splice(0).reverse()) {
-      await withDeadline(stopPart(), STOP_TIMEOUT_MS).catch((error) =>
+      await stopInTime(stopPart).catch((error) =>
         logger.error({ error: describeError(error) }, 'a part of the hub did not stop cleanly'),
       );
     }
@@ -362,14 +363,7 @@ async function allOf(work: readonly Promise<void>[]): Promise<void> {
   if (failed?.status === 'rejected') throw failed.reason;
 }
 
-async function withDeadline(work: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    await Promise.race([work, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
+async function stopInTime(stopPart: () => Promise<void>): Promise<void> {
+  if (await endsWithin(STOP_TIMEOUT_MS, stopPart())) return;
+  throw new Error(`not done after ${STOP_TIMEOUT_MS} ms`);
 }

@@ -70,7 +70,7 @@ export function onceMore(flight: Flight, events: readonly HubEvent[]): Flight {
 
 /** Whether every event has been answered for. */
 export function isAnswered(flight: Flight): boolean {
-  return eventsLeft(flight) === 0;
+  return flight.parts.every((pieces) => pieces.length === 0);
 }
 
 /** Which part an event goes to. All events of a device go to the same one. */
@@ -111,6 +111,11 @@ function piecesOf(events: readonly HubEvent[], { eventsMax, bytesMax }: PieceLim
   });
   pieces.push({ events: events.slice(start) });
   return pieces;
+}
+
+/** Whether the far side has taken none of those that were answered for. */
+export function isAllRefused(flight: Flight): boolean {
+  return flight.refused.size + eventsLeft(flight) === flight.run.events.length;
 }
 
 /** Payload bytes. */

@@ -21,12 +21,6 @@ export class OldestUnsettled {
     this.#position = position;
   }
 
-  /** A run begins to be sent. */
-  sending({ lane, from, events }: Run): void {
-    const [arrival] = events;
-    if (arrival) this.#known.set(lane, { offset: from, arrival });
-  }
-
   /** A run is settled. In a backlog the event after it is hardly younger than its last one. */
   settled({ lane, to, events }: Run): void {
     const arrival = events.at(-1);

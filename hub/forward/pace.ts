@@ -30,6 +30,7 @@ const BEST_FADES = 0.9;
 const HOLD_COMPARISONS = 60;
 /** The steps in which the size grows again: this part of what did not pass. */
 const SIZE_STEPS = 16;
+/** One slow answer is an accident; two in a row are the size. */
 const TIMEOUTS_MIN = 2;
 /** So much of the rate that was too much comes back in a second. */
 const RATE_STEP = 1 / 20;

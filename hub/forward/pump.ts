@@ -34,14 +34,9 @@ export interface PumpOptions {
   settle(queue: LaneQueue, flight: Flight): Promise<void>;
 }
 
-interface UnderWay {
-  readonly ended: Promise<void>;
-  readonly queue: LaneQueue;
-}
-
 export class Pump {
   readonly #options: PumpOptions;
-  readonly #underWay = new Map<Piece[], UnderWay>();
+  readonly #underWay = new Map<Piece[], Promise<void>>();
   #errors: unknown[] = [];
   /** Of these a person has to decide: they are not settled. */
   readonly #undecided = new Set<Flight>();
@@ -62,7 +57,7 @@ export class Pump {
       await this.#guarded(() => this.#settleAnswered());
       await this.#guarded(() => this.#launchAll(signal));
       if (this.#underWay.size === 0) break;
-      await Promise.race(Array.from(this.#underWay.values(), ({ ended }) => ended));
+      await Promise.race(this.#underWay.values());
     }
     if (this.#errors.length > 0) throw gravest(this.#errors);
   }
@@ -123,7 +118,7 @@ export class Pump {
     const ended = this.#deliver(queue, flight, pieces, signal).finally(() => {
       this.#underWay.delete(pieces);
     });
-    this.#underWay.set(pieces, { ended, queue });
+    this.#underWay.set(pieces, ended);
   }
 
   async #deliver(
@@ -132,7 +127,7 @@ export class Pump {
     pieces: Piece[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { sender, pace, turns, clock, taken, stepped } = this.#options;
+    const { sender, pace, turns, clock, taken } = this.#options;
     const sent = pieces[0]?.events ?? [];
     const startedMs = clock.monotonicMs();
     pace.launched(sent.length);
@@ -142,15 +137,22 @@ export class Pump {
       const answered = sent.filter(({ offset }) => !left.has(offset));
       if (answered.some(({ offset }) => !flight.refused.has(offset))) taken();
       pace.answered(answered.length);
-      this.#undecided.add(flight);
-      stepped(flight);
-      this.#undecided.delete(flight);
+      this.#decided(flight);
     } catch (error) {
       this.#errors.push(error);
     } finally {
       const tookMs = clock.monotonicMs() - startedMs;
       turns.spent(queue, tookMs);
       pace.rest(this.#options.restMs(tookMs));
+    }
+  }
+
+  #decided(flight: Flight): void {
+    try {
+      this.#options.stepped(flight);
+    } catch (error) {
+      this.#undecided.add(flight);
+      throw error;
     }
   }
 }

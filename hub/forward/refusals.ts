@@ -3,7 +3,7 @@ import { HubError } from '../core/errors.ts';
 import type { WriteOperation } from '../log/storage/storage.ts';
 import type { Run } from './batcher.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { type Flight, onceMore, type Refused, sentOf } from './flight.ts';
+import { type Flight, isAllRefused, onceMore, type Refused, sentOf } from './flight.ts';
 
 /** So many events in a row that the far side takes none of: not poison, but a wrong address. */
 const REFUSED_IN_A_ROW_MAX = 1_000;
@@ -27,13 +27,11 @@ export class Refusals {
 
   /** A part of a flight was answered for. Throws SINK_REFUSED when it is too much. */
   look(flight: Flight): void {
-    const { run, refused, parts } = flight;
+    const { refused } = flight;
     if (refused.size === 0) return;
-    const left = parts.flat().reduce((sum, { events }) => sum + events.length, 0);
     const events = Array.from(refused.values(), ({ event }) => event);
     const noRoom = !this.#deadLetters.hasRoomFor(events);
-    const allRefused = refused.size + left === run.events.length;
-    const inARow = allRefused ? this.#inARow + sentOf(refused.values()) : 0;
+    const inARow = isAllRefused(flight) ? this.#inARow + sentOf(refused.values()) : 0;
     if (!noRoom && inARow <= REFUSED_IN_A_ROW_MAX) return;
     this.#inARow = inARow;
     this.#tooMany = flight;

@@ -26,7 +26,14 @@ import type { DurableLog } from '../log/durable-log.ts';
 import type { ReplayProgress, ReplayRecord } from '../log/replay-records.ts';
 import { Batcher } from './batcher.ts';
 import { ClaimedLog } from './claimed-log.ts';
-import { type Flight, flightOf, type PieceLimits, type Refused, sentOf } from './flight.ts';
+import {
+  type Flight,
+  flightOf,
+  isAllRefused,
+  type PieceLimits,
+  type Refused,
+  sentOf,
+} from './flight.ts';
 import type { Recorder } from './operations.ts';
 import { type ByLane, logUpTo, offsetsOf, partOf, type TimeRange } from './replay-range.ts';
 
@@ -172,13 +179,11 @@ export class Replays {
   }
 
   /** A step of the flight is done: a replay of which the far side takes nothing ends. */
-  stepped({ run, parts, refused }: Flight): void {
+  stepped(flight: Flight): void {
+    const { run, refused } = flight;
     const running = this.#running;
-    if (!running || running.id !== run.replay) return;
-    const left = parts.flat().reduce((sum, { events }) => sum + events.length, 0);
-    const allRefused = refused.size + left === run.events.length;
-    const sent = sentOf(refused.values());
-    if (allRefused) this.#endAtTooMany(running.refusedInARow + sent, refused);
+    if (!running || running.id !== run.replay || !isAllRefused(flight)) return;
+    this.#endAtTooMany(running.refusedInARow + sentOf(refused.values()), refused);
   }
 
   #endAtTooMany(inARow: number, refused: ReadonlyMap<number, Refused>): void {

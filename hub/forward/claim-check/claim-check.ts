@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { eventData, eventId } from '../../core/cloud-event.ts';
 import type { Batch, Decode, HubEvent } from '../../core/event.ts';
 import type { Rejection } from '../../core/sink.ts';
+import { sizeText } from '../../core/size-text.ts';
 import type { ObjectStore, StoredObject } from './object-store.ts';
 
 /** Two contents of one event differ in it, as an event and the aggregate that replaced it do. */
@@ -87,17 +88,4 @@ function objectOf(
     topic,
     ...(replay === undefined ? {} : { replay }),
   };
-}
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB'] as const;
-
-/** As in the configuration, with one decimal: `1.4 MiB`, `256 KiB`. */
-function sizeText(bytes: number): string {
-  let amount = bytes;
-  let unit = 0;
-  while (amount >= 1024 && unit < UNITS.length - 1) {
-    amount /= 1024;
-    unit++;
-  }
-  return `${Number(amount.toFixed(1))} ${UNITS[unit]}`;
 }
