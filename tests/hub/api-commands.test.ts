@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import type { ApiOptions } from '../../hub/api/server.ts';
 import type { Command } from '../../hub/core/command.ts';
+import { problemOf, startApi } from '../support/api-fixture.ts';
 import { FixedView } from '../support/fixed-view.ts';
-import { type RawAnswer, rawGet } from '../support/raw-http.ts';
 
 const PATH = '/api/v1/devices/pump%201/commands';
 
@@ -22,34 +20,16 @@ const COMMAND: Command = {
   endedMs: null,
 };
 
-async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
+async function start(t: TestContext, options: Partial<ApiOptions> = {}) {
   const view = new FixedView();
   view.commandAnswer = { kind: 'command', command: COMMAND, repeated: false };
-  const api = createApi({
-    view,
-    hubId: 'gateway-01',
-    host: '127.0.0.1',
-    port: 0,
-    consoleDir: join(tmpdir(), 'no-such-console'),
-    logger: { error: () => undefined },
-    ...options,
-  });
-  t.after(() => api.close());
-  const { port } = await api.listen();
-  const type = { 'content-type': 'application/json' };
-  const post = (body: string, headers = {}, path = PATH) =>
-    rawGet(port, path, { ...type, ...headers }, 'POST', body);
-  return { view, post, get: (path: string) => rawGet(port, path) };
-}
-
-function problemOf(answer: RawAnswer, status: number): string {
-  assert.equal(answer.status, status, answer.body);
-  assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json/);
-  return JSON.parse(answer.body).detail;
+  const { ask } = await startApi(t, view, options);
+  const post = (body: string, headers = {}, path = PATH) => ask('POST', path, body, headers);
+  return { view, post, get: (path: string) => ask('GET', path) };
 }
 
 test('commands API: takes a command, says where it is, and shows it', async (t) => {
-  const { view, post, get } = await startApi(t);
+  const { view, post, get } = await start(t);
   const bodies: readonly [string, string][] = [
     ['{"name":"set","data":"LED 1"}', 'LED 1'],
     ['{"name":"set","data":{"rpm":1200}}', '{"rpm":1200}'],
@@ -79,7 +59,7 @@ test('commands API: takes a command, says where it is, and shows it', async (t) 
 });
 
 test('commands API: says what is wrong with a request, and then does nothing', async (t) => {
-  const { view, post } = await startApi(t);
+  const { view, post } = await start(t);
   const bodies: readonly [string, RegExp][] = [
     ['{}', /`name` is missing/],
     ['{"name":"a/b"}', /`name`/],
@@ -99,7 +79,7 @@ test('commands API: says what is wrong with a request, and then does nothing', a
 });
 
 test('commands API: each refusal has its status, its reason and what to do', async (t) => {
-  const { view, post } = await startApi(t);
+  const { view, post } = await start(t);
   view.commandAnswer = { kind: 'no_device' };
   assert.match(problemOf(await post('{"name":"set"}'), 404), /no device `pump 1`.*\/devices lists/);
   view.commandAnswer = { kind: 'bridge_down', bridge: 'bus', detail: 'no port /dev/ttyUSB0' };
@@ -113,7 +93,7 @@ test('commands API: each refusal has its status, its reason and what to do', asy
 });
 
 test('commands API: needs the token, and takes nothing from pages of others', async (t) => {
-  const { view, post } = await startApi(t, { token: 'correct-horse-42' });
+  const { view, post } = await start(t, { token: 'correct-horse-42' });
   problemOf(await post('{"name":"set"}'), 401);
   const authorization = { authorization: 'Bearer correct-horse-42' };
   problemOf(

@@ -1,42 +1,20 @@
 import assert from 'node:assert/strict';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import type { ApiOptions } from '../../hub/api/server.ts';
+import { problemOf, startApi } from '../support/api-fixture.ts';
 import { deadLetterOf } from '../support/fixed-dead-letters.ts';
 import { FixedView } from '../support/fixed-view.ts';
-import { type RawAnswer, rawGet } from '../support/raw-http.ts';
 
 const PATH = '/api/v1/sinks/cloud/dead-letters';
-const JSON_TYPE = { 'content-type': 'application/json' };
 
-async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
+async function start(t: TestContext, options: Partial<ApiOptions> = {}) {
   const view = new FixedView();
   view.deadLetters.letters = [7, 5, 2].map((number) => deadLetterOf(number));
-  const api = createApi({
-    view,
-    hubId: 'gateway-01',
-    host: '127.0.0.1',
-    port: 0,
-    consoleDir: join(tmpdir(), 'no-such-console'),
-    logger: { error: () => undefined },
-    ...options,
-  });
-  t.after(() => api.close());
-  const { port } = await api.listen();
-  const ask = (method: string, path: string, body?: string, headers = {}) =>
-    rawGet(port, path, { ...(body === undefined ? {} : JSON_TYPE), ...headers }, method, body);
-  return { letters: view.deadLetters, view, port, ask };
-}
-
-function problemOf(answer: RawAnswer, status: number): string {
-  assert.equal(answer.status, status, answer.body);
-  assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json/);
-  return JSON.parse(answer.body).detail;
+  return { letters: view.deadLetters, view, ...(await startApi(t, view, options)) };
 }
 
 test('dead letters API: lists a page, newest first unless told otherwise', async (t) => {
-  const { letters, ask } = await startApi(t);
+  const { letters, ask } = await start(t);
   const all = JSON.parse((await ask('GET', PATH)).body);
   assert.deepEqual(all.letters, letters.letters);
   assert.deepEqual([all.sink, all.total, all.next], ['cloud', 3, null]);
@@ -47,7 +25,7 @@ test('dead letters API: lists a page, newest first unless told otherwise', async
 });
 
 test('dead letters API: shows one letter with all of its payload', async (t) => {
-  const { letters, ask } = await startApi(t);
+  const { letters, ask } = await start(t);
   for (const payload of [{ json: [1, null] }, { text: 'v=1' }, { base64: '/w==' }]) {
     letters.payload = payload;
     const letter = JSON.parse((await ask('GET', `${PATH}/5`)).body);
@@ -58,7 +36,7 @@ test('dead letters API: shows one letter with all of its payload', async (t) => 
 });
 
 test('dead letters API: retries and discards those that are named, or all, and notes who', async (t) => {
-  const { letters, view, ask } = await startApi(t);
+  const { letters, view, ask } = await start(t);
   const retried = await ask('POST', PATH, '{"numbers":[5,2,5]}');
   assert.equal(retried.status, 202, retried.body);
   assert.equal(retried.headers['location'], PATH);
@@ -82,7 +60,7 @@ test('dead letters API: retries and discards those that are named, or all, and n
 });
 
 test('dead letters API: says what is wrong, and then does nothing', async (t) => {
-  const { letters, ask } = await startApi(t);
+  const { letters, ask } = await start(t);
   const bodies: readonly [string, RegExp][] = [
     ['{}', /`numbers` is missing/],
     ['{"numbers":[]}', /`numbers` is missing/],
@@ -123,7 +101,7 @@ test('dead letters API: says what is wrong, and then does nothing', async (t) =>
 });
 
 test('dead letters API: knows no sink that is not there', async (t) => {
-  const { ask } = await startApi(t);
+  const { ask } = await start(t);
   const path = '/api/v1/sinks/nowhere/dead-letters';
   for (const answer of [
     await ask('GET', path),
@@ -135,7 +113,7 @@ test('dead letters API: knows no sink that is not there', async (t) => {
 });
 
 test('dead letters API: needs the token, and lets no page of another origin in', async (t) => {
-  const { letters, ask } = await startApi(t, { token: 'correct-horse-42' });
+  const { letters, ask } = await start(t, { token: 'correct-horse-42' });
   const requests = [
     ['GET', PATH],
     ['GET', `${PATH}/5`],

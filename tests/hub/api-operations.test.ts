@@ -1,41 +1,20 @@
 import assert from 'node:assert/strict';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import type { ApiOptions } from '../../hub/api/server.ts';
+import { problemOf, startApi } from '../support/api-fixture.ts';
 import { FixedView, STATUS, sinkStatusOf } from '../support/fixed-view.ts';
-import { type RawAnswer, rawGet } from '../support/raw-http.ts';
+import type { RawAnswer } from '../support/raw-http.ts';
 
 const PATH = '/api/v1/sinks/cloud';
-const JSON_TYPE = { 'content-type': 'application/json' };
 
-async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
+async function start(t: TestContext, options: Partial<ApiOptions> = {}) {
   const view = new FixedView();
   view.status = () => ({ ...STATUS, sinks: [sinkStatusOf({ id: 'cloud', lagEvents: 7 })] });
-  const api = createApi({
-    view,
-    hubId: 'gateway-01',
-    host: '127.0.0.1',
-    port: 0,
-    consoleDir: join(tmpdir(), 'no-such-console'),
-    logger: { error: () => undefined },
-    ...options,
-  });
-  t.after(() => api.close());
-  const { port } = await api.listen();
-  const ask = (method: string, path: string, body?: string, headers = {}) =>
-    rawGet(port, path, { ...(body === undefined ? {} : JSON_TYPE), ...headers }, method, body);
-  return { operations: view.operations, ask, port };
-}
-
-function problemOf(answer: RawAnswer, status: number): string {
-  assert.equal(answer.status, status, answer.body);
-  assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json/);
-  return JSON.parse(answer.body).detail;
+  return { operations: view.operations, ...(await startApi(t, view, options)) };
 }
 
 test('operations API: lists the sinks, and shows one', async (t) => {
-  const { ask } = await startApi(t);
+  const { ask } = await start(t);
   assert.equal(JSON.parse((await ask('GET', '/api/v1/sinks')).body)[0].lagEvents, 7);
   assert.equal(JSON.parse((await ask('GET', PATH)).body).id, 'cloud');
   assert.match(problemOf(await ask('GET', '/api/v1/sinks/nowhere'), 404), /nowhere/);
@@ -43,7 +22,7 @@ test('operations API: lists the sinks, and shows one', async (t) => {
 });
 
 test('operations API: pauses, resumes and skips, and tells who', async (t) => {
-  const { operations, ask } = await startApi(t);
+  const { operations, ask } = await start(t);
   const as = (header: string) => ({ 'holdfast-actor': header });
   const paused = await ask('POST', `${PATH}/pause`, undefined, as('cli pi%40gateway'));
   assert.equal(JSON.parse(paused.body).state, 'paused', paused.body);
@@ -74,7 +53,7 @@ test('operations API: pauses, resumes and skips, and tells who', async (t) => {
 });
 
 test('operations API: says what is wrong with a request, and then does nothing', async (t) => {
-  const { operations, ask } = await startApi(t);
+  const { operations, ask } = await start(t);
   const bodies: readonly [string, RegExp][] = [
     ['{}', /`to`.*`events`/],
     ['{"to":"now","events":1}', /not both/],
@@ -106,7 +85,7 @@ test('operations API: says what is wrong with a request, and then does nothing',
 });
 
 test('operations API: a program that toggles in a loop is told to stop (429)', async (t) => {
-  const { operations, ask } = await startApi(t);
+  const { operations, ask } = await start(t);
   const answers: RawAnswer[] = [];
   for (let i = 0; i < 40; i++)
     answers.push(await ask('POST', `${PATH}/${i % 2 === 0 ? 'pause' : 'resume'}`));
@@ -121,7 +100,7 @@ test('operations API: a program that toggles in a loop is told to stop (429)', a
 });
 
 test('operations API: needs the token, and takes nothing from pages of others', async (t) => {
-  const { operations, ask } = await startApi(t, { token: 'correct-horse-42' });
+  const { operations, ask } = await start(t, { token: 'correct-horse-42' });
   for (const word of ['pause', 'resume', 'skip'])
     problemOf(await ask('POST', `${PATH}/${word}`, '{"to":"now"}'), 401);
   problemOf(await ask('GET', PATH), 401);

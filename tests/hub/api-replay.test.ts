@@ -1,41 +1,19 @@
 import assert from 'node:assert/strict';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import type { ApiOptions } from '../../hub/api/server.ts';
+import { problemOf, startApi } from '../support/api-fixture.ts';
 import { FixedView } from '../support/fixed-view.ts';
-import { type RawAnswer, rawGet } from '../support/raw-http.ts';
 
 const PATH = '/api/v1/sinks/cloud/replay';
-const JSON_TYPE = { 'content-type': 'application/json' };
 const RANGE = JSON.stringify({ from: 1_000, to: '1970-01-01T00:00:02Z' });
 
-async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
+async function start(t: TestContext, options: Partial<ApiOptions> = {}) {
   const view = new FixedView();
-  const api = createApi({
-    view,
-    hubId: 'gateway-01',
-    host: '127.0.0.1',
-    port: 0,
-    consoleDir: join(tmpdir(), 'no-such-console'),
-    logger: { error: () => undefined },
-    ...options,
-  });
-  t.after(() => api.close());
-  const { port } = await api.listen();
-  const ask = (method: string, path: string, body?: string, headers = {}) =>
-    rawGet(port, path, { ...(body === undefined ? {} : JSON_TYPE), ...headers }, method, body);
-  return { view, port, ask };
-}
-
-function problemOf(answer: RawAnswer, status: number): string {
-  assert.equal(answer.status, status, answer.body);
-  assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json/);
-  return JSON.parse(answer.body).detail;
+  return { view, ...(await startApi(t, view, options)) };
 }
 
 test('replay API: asks for a range, lists what there is, and cancels', async (t) => {
-  const { view, ask } = await startApi(t);
+  const { view, ask } = await start(t);
   const asked = await ask('POST', PATH, RANGE);
   assert.equal(asked.status, 202, asked.body);
   assert.equal(asked.headers['location'], PATH);
@@ -48,7 +26,7 @@ test('replay API: asks for a range, lists what there is, and cancels', async (t)
 });
 
 test('replay API: says what is wrong with a request', async (t) => {
-  const { view, ask } = await startApi(t);
+  const { view, ask } = await start(t);
   const cases: readonly [string, RegExp][] = [
     ['{"to":5}', /`from` is missing/],
     ['{"from":5,"to":5}', /`from` is not before `to`/],
@@ -79,7 +57,7 @@ test('replay API: says what is wrong with a request', async (t) => {
 });
 
 test('replay API: needs the token', async (t) => {
-  const { view, ask } = await startApi(t, { token: 'correct-horse-42' });
+  const { view, ask } = await start(t, { token: 'correct-horse-42' });
   for (const [method, path, body] of [
     ['POST', PATH, RANGE],
     ['GET', PATH],
@@ -92,7 +70,7 @@ test('replay API: needs the token', async (t) => {
 });
 
 test('replay API: a page of another origin cannot change anything', async (t) => {
-  const { view, port, ask } = await startApi(t);
+  const { view, port, ask } = await start(t);
   const host = `127.0.0.1:${port}`;
   const foreign = [
     { origin: 'https://evil.example' },

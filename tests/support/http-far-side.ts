@@ -1,8 +1,8 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
+import { RestartableServer } from './restartable-server.ts';
 
 /** `lose-ack` stores and cuts the connection; `slow` answers after a while. */
 export type Mode = 'ok' | '500' | '429' | 'hang' | 'reset' | 'lose-ack' | 'slow';
@@ -48,11 +48,12 @@ export class HttpFarSide {
   readonly liveIds = new Set<string>();
   readonly log: { readonly mode: Mode; readonly atMs: number }[] = [];
   readonly #books = new Map<string, Book>();
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
-  #port = 0;
+  readonly #server = new RestartableServer(
+    (request, response) => void this.#handle(request, response),
+  );
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/ingest`;
+    return `http://127.0.0.1:${this.#server.port}/ingest`;
   }
 
   get unique(): number {
@@ -66,18 +67,12 @@ export class HttpFarSide {
   }
 
   /** Listens, on the port of last time if there was one. */
-  async start(): Promise<void> {
-    this.#server.listen(this.#port, '127.0.0.1');
-    await once(this.#server, 'listening');
-    const address = this.#server.address();
-    if (address && typeof address === 'object') this.#port = address.port;
+  start(): Promise<void> {
+    return this.#server.start();
   }
 
-  async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, 'close');
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

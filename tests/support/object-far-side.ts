@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { S3Store, type S3StoreOptions } from '../../hub/forward/claim-check/s3-store.ts';
+import { RestartableServer } from './restartable-server.ts';
 import { signatureProblem } from './sigv4-oracle.ts';
 
 /** `hang` never answers; `lose-ack` stores and cuts the connection. */
@@ -32,11 +32,12 @@ export class ObjectFarSide {
   /** Keys in the order in which they were stored, each time. */
   readonly puts: string[] = [];
   requests = 0;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
-  #port = 0;
+  readonly #server = new RestartableServer(
+    (request, response) => void this.#handle(request, response),
+  );
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://127.0.0.1:${this.#server.port}`;
   }
 
   /** The lines of a configuration for this storage. */
@@ -46,18 +47,12 @@ export class ObjectFarSide {
     return `{ id: big, type: s3, url: "${this.url}", bucket: ${this.bucket}, timeout: 1 s, ${keys} }`;
   }
 
-  async start(): Promise<void> {
-    this.#server.listen(this.#port, '127.0.0.1');
-    await once(this.#server, 'listening');
-    const address = this.#server.address();
-    if (address && typeof address === 'object') this.#port = address.port;
+  start(): Promise<void> {
+    return this.#server.start();
   }
 
-  async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, 'close');
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

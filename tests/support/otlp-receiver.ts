@@ -1,8 +1,8 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
+import { RestartableServer } from './restartable-server.ts';
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const nanoseconds = z
@@ -64,29 +64,24 @@ export class OtlpReceiver {
   /** What could not be decoded; a test asks that there is none. */
   readonly problems: string[] = [];
   headers: IncomingMessage['headers'] = {};
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
-  #port = 0;
+  readonly #server = new RestartableServer(
+    (request, response) => void this.#handle(request, response),
+  );
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/v1/traces`;
+    return `http://127.0.0.1:${this.#server.port}/v1/traces`;
   }
 
   named(name: string): ReceivedSpan[] {
     return this.spans.filter((span) => span.name === name);
   }
 
-  async start(): Promise<void> {
-    this.#server.listen(this.#port, '127.0.0.1');
-    await once(this.#server, 'listening');
-    const address = this.#server.address();
-    if (address && typeof address === 'object') this.#port = address.port;
+  start(): Promise<void> {
+    return this.#server.start();
   }
 
-  async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, 'close');
+  stop(): Promise<void> {
+    return this.#server.stop();
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
