@@ -8,6 +8,7 @@ import { ConfigError, renderProblem } from '../config/problem.ts';
 import type { HubConfig } from '../config/schema.ts';
 import { checkCommand } from './cli/check.ts';
 import { addDeadLettersCommand } from './cli/dead-letters-command.ts';
+import { doctorCommand } from './cli/doctor.ts';
 import { addLogCommand } from './cli/log-command.ts';
 import { addOperateCommands } from './cli/operate-command.ts';
 import { type ReplayOptions, replayCommand } from './cli/replay.ts';
@@ -16,6 +17,7 @@ import { TIME_FORMS } from './cli/time.ts';
 import { describeError, ERRORS, HubError } from './core/errors.ts';
 import { startHub } from './hub.ts';
 import { decodeRules } from './hub-decode.ts';
+import { examineMachine } from './hub-doctor.ts';
 import { keepHeapSmall } from './memory.ts';
 import { createLogger, LOG_LEVELS } from './observe/logger.ts';
 import { createDecoder } from './process/decode/decoder.ts';
@@ -68,6 +70,9 @@ Environment:
 
 A second SIGTERM or SIGINT ends the hub at once. SIGHUP reloads nothing yet: restart to apply changes.`;
 
+const DOCTOR_HELP = `
+Only looks, and changes nothing. Exit code: 0, or 69 when there is a problem.`;
+
 function program(exit: (code: number) => void): Command {
   const command = new Command('holdfast')
     .description('IoT edge telemetry hub: every reading is on disk before it says thank you.')
@@ -94,6 +99,16 @@ function program(exit: (code: number) => void): Command {
     .option('--json', 'print the result as JSON', false)
     .action(async (options: { config?: string; json: boolean }) => {
       exit(await checkCommand(options, process));
+    });
+  command
+    .command('doctor')
+    .description('say what is wrong with this machine: clock, power, disk, permissions, ports')
+    .option(...CONFIG_OPTION)
+    .option('--json', 'print the findings as JSON', false)
+    .addHelpText('after', DOCTOR_HELP)
+    .action(async (options: { config?: string; json: boolean }) => {
+      exit(await doctorCommand(options, process, examineMachine));
+      setTimeout(() => process.exit(), EXIT_DELAY_MS).unref(); // what did not answer in time
     });
   command
     .command('replay')

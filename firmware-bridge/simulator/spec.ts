@@ -101,4 +101,8 @@ export const simulatorSpec = {
   summary: 'Publishes readings of believable sensors, for trying the hub out without hardware.',
   options,
   create: async (value) => new (await import('./simulator.ts')).SimulatorBridge(value),
+  examine: async ({ devices: { length } }) => {
+    const detail = `${length} simulated devices need nothing of this machine`;
+    return [{ severity: 'ok', subject: 'simulator', detail }];
+  },
 } as const satisfies BridgeSpec<typeof options>;

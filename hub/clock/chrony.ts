@@ -1,4 +1,4 @@
-import { askProgram } from '../core/ask-program.ts';
+import { askProgram } from '../machine/ask-program.ts';
 import type { SyncAnswer, SyncSource } from './sync-source.ts';
 
 /**

@@ -3,7 +3,7 @@
  * program that can is asked: timedatectl where there is systemd, else the applet of BusyBox or the
  * program of Debian's package.
  */
-import { askProgram, type Printed } from '../core/ask-program.ts';
+import { askProgram, type Printed } from '../machine/ask-program.ts';
 import type { SyncAnswer, SyncSource } from './sync-source.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { askProgram } from '../core/ask-program.ts';
+import { askProgram } from '../machine/ask-program.ts';
 import type { SyncAnswer, SyncSource } from './sync-source.ts';
 
 /** RFC 5905: a leap indicator of 3, in binary 11, is "clock unsynchronised". */

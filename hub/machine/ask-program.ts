@@ -1,5 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process';
-import { printable } from './printable.ts';
+import { printable } from '../core/printable.ts';
 
 /** A local daemon answers in milliseconds; a Pi under load in tenths of a second. */
 const TIMEOUT_MS = 2_000;
