@@ -13,7 +13,7 @@ import type { SerialPort } from 'serialport';
 import type { BridgeContext } from '../../hub/core/bridge.ts';
 import type { CommandOrder, CommandOutcome } from '../../hub/core/command.ts';
 import { describeError } from '../../hub/core/errors.ts';
-import { lost } from './port.ts';
+import { lost } from '../port/open-problem.ts';
 import type { SerialSession, SessionMessage, SessionOutput, SessionTime } from './session.ts';
 
 /** A commit takes hundreds of lines; more would only be memory. */
@@ -74,11 +74,15 @@ export class Connection {
     sent: () => void,
     signal: AbortSignal,
   ): Promise<CommandOutcome> {
+    if (signal.aborted) return { state: 'failed', detail: 'its time was over; nothing was sent' };
     return await new Promise((resolve) => {
+      let isWritten = false;
       const onAbort = () => {
         this.#session.forget(order.id);
         const detail = 'no answer came before its time was over';
-        this.#pending?.end({ state: 'failed', detail });
+        this.#pending?.end({ state: 'failed', detail: isWritten ? detail : this.#takesNothing });
+        // it would go out when the device listens again, long after its time
+        if (!isWritten) this.#fail(lost(this.#takesNothing));
       };
       this.#pending = {
         id: order.id,
@@ -93,6 +97,7 @@ export class Connection {
       const isOver = output.ended?.some(({ id }) => id === order.id);
       // what the port has not taken is not sent
       this.#write(output.write, () => {
+        isWritten = true;
         if (!isOver && this.#pending?.id === order.id) sent();
         this.#do({ ...output, write: Buffer.alloc(0) });
       });
@@ -113,6 +118,10 @@ export class Connection {
     };
     port.once('close', gone);
     port.once('error', gone);
+  }
+
+  get #takesNothing(): string {
+    return `${this.#port.path} takes no bytes: check \`flow_control\` and the wiring`;
   }
 
   #now(): SessionTime {
@@ -165,7 +174,7 @@ export class Connection {
       return;
     }
     if (this.#port.writableLength + bytes.length > UNWRITTEN_BYTES_MAX) {
-      this.#fail(lost(`${this.#port.path} takes no bytes: check \`flow_control\` and the wiring`));
+      this.#fail(lost(this.#takesNothing));
       return;
     }
     this.#port.write(bytes, (error) => {
@@ -176,7 +185,8 @@ export class Connection {
   #end(): void {
     this.#ended = true;
     for (const reason of this.#session.closed().bad ?? []) this.#context.badFrames(reason, 1);
-    const detail = `${this.#port.path} was lost or closed before it was done`;
+    const unknown = 'whether the device has it is not known';
+    const detail = `${this.#port.path} was lost or closed before it was done: ${unknown}`;
     this.#pending?.end({ state: 'failed', detail });
     this.#port.removeAllListeners('data');
     this.#port.on('error', () => {}); // of writes that are cut off

@@ -4,7 +4,9 @@
  */
 import type { BadFrameReason } from '../../hub/core/bridge.ts';
 import type { CommandOrder } from '../../hub/core/command.ts';
-import type { Format, Parsed } from './format/format.ts';
+import type { Format } from '../format/format.ts';
+import { messageOf } from '../format/message.ts';
+import type { TopicTemplate } from '../format/topic.ts';
 import type { Framer, FrameSink } from './framing/framer.ts';
 import type {
   CommandEnd,
@@ -13,7 +15,6 @@ import type {
   SessionOutput,
   SessionTime,
 } from './session.ts';
-import type { TopicTemplate } from './topic.ts';
 
 /** Finer than any timeout that makes sense over a serial line, and nothing for the processor. */
 const TICK_MS = 100;
@@ -127,18 +128,10 @@ export class FrameSession implements SerialSession {
     }
     const parsed = this.#options.format(body);
     if (parsed === undefined) this.#bad.push('format');
-    else if (parsed.kind !== 'nothing') this.#publish(parsed);
-  }
-
-  #publish(parsed: Exclude<Parsed, { kind: 'nothing' }>): void {
-    const { topic: template } = this.#options;
-    const topicOnly = parsed.kind === 'fields' ? parsed.topicOnly : undefined;
-    const topic = template.fill(topicOnly ? { ...parsed.fields, ...topicOnly } : parsed.fields);
-    if (topic === undefined) {
-      this.#bad.push('topic');
-      return;
-    }
-    this.#messages.push({ topic, payload: payloadOf(parsed, template) });
+    if (parsed === undefined || parsed.kind === 'nothing') return;
+    const message = messageOf(parsed, this.#options.topic);
+    if (message) this.#messages.push(message);
+    else this.#bad.push('topic');
   }
 
   #take(): SessionOutput {
@@ -149,15 +142,4 @@ export class FrameSession implements SerialSession {
     this.#ended = [];
     return { messages, bad, ended };
   }
-}
-
-/** What is in the topic already would become a reading of its own. */
-function payloadOf(
-  parsed: Exclude<Parsed, { kind: 'nothing' }>,
-  { captures }: TopicTemplate,
-): Buffer {
-  if (parsed.kind === 'payload') return parsed.payload;
-  if (captures.length === 0) return Buffer.from(JSON.stringify(parsed.fields));
-  const left = Object.entries(parsed.fields).filter(([name]) => !captures.includes(name));
-  return Buffer.from(JSON.stringify(Object.fromEntries(left)));
 }

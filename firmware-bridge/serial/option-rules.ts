@@ -1,5 +1,7 @@
 /** Which options belong together: one that nothing reads would look as if it did something. */
 
+import { formatProblems, misplaced, type OptionProblem } from '../format/fields.ts';
+
 interface Combination {
   readonly port?: string | undefined;
   readonly usb?: unknown;
@@ -13,12 +15,7 @@ interface Combination {
   readonly write?: unknown;
 }
 
-interface Problem {
-  readonly key: string;
-  readonly message: string;
-}
-
-/** Options that only one `framing` or `format` reads. */
+/** Options that only some framings read. */
 const OF_FRAMING: Readonly<Record<string, readonly string[]>> = {
   delimiter: ['delimiter'],
   frame_bytes: ['fixed'],
@@ -27,30 +24,24 @@ const OF_FRAMING: Readonly<Record<string, readonly string[]>> = {
   length_byte_order: ['length_prefixed'],
   length_includes_checksum: ['length_prefixed'],
 };
-const OF_FORMAT: Readonly<Record<string, readonly string[]>> = {
-  columns: ['csv'],
-  csv_delimiter: ['csv'],
-  pattern: ['regex'],
-};
 const BINARY_FORMATS: ReadonlySet<string> = new Set(['cbor', 'messagepack']);
 const TEXT_FRAMINGS: ReadonlySet<string> = new Set(['lines', 'delimiter']);
 
-export function combinationProblems(value: Combination): Problem[] {
-  const { framing, format } = value;
+export function combinationProblems(value: Combination): OptionProblem[] {
+  const { framing } = value;
   return [
     ...whichPort(value),
     ...misplaced(value, OF_FRAMING, 'framing', framing),
-    ...misplaced(value, OF_FORMAT, 'format', format),
+    ...formatProblems(value),
     ...missing(value, 'delimiter', framing === 'delimiter', '`framing: delimiter`'),
     ...missing(value, 'frame_bytes', framing === 'fixed', '`framing: fixed`'),
-    ...missing(value, 'pattern', format === 'regex', '`format: regex`'),
     ...checksumInText(value),
     ...binaryInText(value),
     ...linkIsWhole(value),
   ];
 }
 
-function whichPort({ port, usb }: Combination): Problem[] {
+function whichPort({ port, usb }: Combination): OptionProblem[] {
   if ((port === undefined) !== (usb === undefined)) return [];
   const message =
     port === undefined
@@ -59,24 +50,12 @@ function whichPort({ port, usb }: Combination): Problem[] {
   return [{ key: 'port', message }];
 }
 
-function misplaced(
-  value: object,
-  table: Readonly<Record<string, readonly string[]>>,
-  of: 'framing' | 'format',
-  chosen: string,
-): Problem[] {
-  return Object.entries(table).flatMap(([key, allowed]) => {
-    if (Reflect.get(value, key) === undefined || allowed.includes(chosen)) return [];
-    return [{ key, message: `has no meaning with \`${of}: ${chosen}\`` }];
-  });
-}
-
-function missing(value: object, key: string, needed: boolean, by: string): Problem[] {
+function missing(value: object, key: string, needed: boolean, by: string): OptionProblem[] {
   if (!needed || Reflect.get(value, key) !== undefined) return [];
   return [{ key, message: `is missing: ${by} needs it` }];
 }
 
-function checksumInText({ framing, format, checksum }: Combination): Problem[] {
+function checksumInText({ framing, format, checksum }: Combination): OptionProblem[] {
   const isText = TEXT_FRAMINGS.has(framing);
   if (format === 'nmea' && !isText)
     return [{ key: 'framing', message: 'must be `lines` with `format: nmea`' }];
@@ -87,16 +66,16 @@ function checksumInText({ framing, format, checksum }: Combination): Problem[] {
   return [];
 }
 
-function binaryInText({ framing, format }: Combination): Problem[] {
+function binaryInText({ framing, format }: Combination): OptionProblem[] {
   if (!BINARY_FORMATS.has(format) || !TEXT_FRAMINGS.has(framing)) return [];
   const message = `does not go with \`format: ${format}\`, which has any bytes in it: use \`cobs\``;
   return [{ key: 'framing', message }];
 }
 
 /** Holdfast Link has its own checksum, limits, devices and answers. */
-function linkIsWhole({ framing, format, checksum, topic, write }: Combination): Problem[] {
+function linkIsWhole({ framing, format, checksum, topic, write }: Combination): OptionProblem[] {
   if (format !== 'link') return [];
-  const problems: Problem[] = [];
+  const problems: OptionProblem[] = [];
   if (framing !== 'cobs')
     problems.push({ key: 'framing', message: 'must be `cobs` with `format: link`' });
   if (checksum !== undefined)

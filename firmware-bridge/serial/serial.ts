@@ -1,14 +1,18 @@
 import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import type { CommandTaker } from '../../hub/core/command.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
-import { sampledWarnings } from '../../hub/core/sampled-warnings.ts';
+import { type SampledWarn, sampledWarnings } from '../../hub/core/sampled-warnings.ts';
+import { findPort, SYSTEM_FOLDERS, type SystemFolders } from '../port/find-port.ts';
+import { lost } from '../port/open-problem.ts';
 import { Connection } from './connection.ts';
-import { findPort, SYSTEM_FOLDERS, type SystemFolders } from './find-port.ts';
-import { closePort, lost, openPort } from './port.ts';
+import { FrameHealth } from './frame-health.ts';
+import { closePort, openPort } from './port.ts';
 import type { SessionFactory, SessionMessage } from './session.ts';
 import { sessionFactory } from './sessions.ts';
 import type { SerialOptions } from './spec.ts';
 
+/** Somebody who corrects the configuration looks at the status for about so long. */
+const JUDGE_EVERY_MS = 2_000;
 /** A wrong baud rate makes every frame bad: one line a minute says so as well. */
 const WARN_EVERY_MS = 60_000;
 
@@ -33,6 +37,8 @@ export class SerialBridge implements Bridge {
   readonly #folders: SystemFolders;
   #gap: Gap | undefined;
   #connection: Connection | undefined;
+  #isKnown = false;
+  #warn: SampledWarn | undefined;
   /** What was handed over and has not settled, of all runs. */
   readonly #unsettled = new Set<Promise<void>>();
 
@@ -62,23 +68,38 @@ export class SerialBridge implements Bridge {
   }
 
   async #runOnce(context: BridgeContext, signal: AbortSignal): Promise<void> {
+    await this.#tellWhatIsKnown(context);
     const found = await findPort(this.#options, this.#folders);
     if (signal.aborted) return;
     if (found.kind === 'absent') throw lost(found.problem);
     const state = await this.#state(context, signal);
     if (signal.aborted) return;
     const port = await openPort(found.path, this.#options);
+    const health = new FrameHealth(found.path);
+    const judging = setInterval(() => {
+      const judgement = health.judge();
+      if (judgement) context.describe(judgement.detail);
+    }, JUDGE_EVERY_MS);
     try {
-      const watched = this.#watched(context, found.path);
+      const watched = this.#watched(context, found.path, health);
       const session = this.#sessions.open(context.id, state);
       this.#connection = new Connection(port, session, watched);
       const running = this.#connection.run(this.#gapMessages(context), signal);
       context.connected();
       await running;
     } finally {
+      clearInterval(judging);
       this.#connection = undefined;
       await closePort(port);
     }
+  }
+
+  /** Commands for a device of earlier runs are for this port, also while it is not there. */
+  async #tellWhatIsKnown(context: BridgeContext): Promise<void> {
+    const { statePrefix } = this.#sessions;
+    if (this.#isKnown || statePrefix === undefined) return;
+    this.#sessions.know?.(await context.loadState(statePrefix));
+    this.#isKnown = true;
   }
 
   /** What the session remembers: no write of an earlier run may come after it is read. */
@@ -90,19 +111,22 @@ export class SerialBridge implements Bridge {
   }
 
   /** Remembers what has not settled, and says in the log, now and then, that frames are bad. */
-  #watched(context: BridgeContext, port: string): BridgeContext {
-    const warn = sampledWarnings({
+  #watched(context: BridgeContext, port: string, health: FrameHealth): BridgeContext {
+    this.#warn ??= sampledWarnings({
       logger: context.logger,
       monotonicMs: () => context.clock.monotonicMs(),
       perKeyMs: WARN_EVERY_MS,
     });
+    const warn = this.#warn;
     return {
       ...context,
       badFrames(reason, count) {
         context.badFrames(reason, count);
+        health.bad(reason, count);
         warn(reason, BAD_FRAMES, () => ({ port, reason }));
       },
       accept: (message, state) => {
+        health.good();
         const work = context.accept(message, state);
         if (this.#sessions.statePrefix === undefined) return work;
         const settled = work.catch(() => {}).then(() => void this.#unsettled.delete(settled));

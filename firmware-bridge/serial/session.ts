@@ -73,13 +73,16 @@ export interface SerialSession {
  *
  * With a `statePrefix` the bridge waits, before it opens the port, until every `accept` of its
  * earlier runs has settled, one way or the other: else what waits for room would be handed over
- * twice. Then it gives what is remembered to `open`.
+ * twice. Then it gives what is remembered to `open`. To `know` it gives it as soon as the hub runs,
+ * whether the port is there or not.
  */
 export interface SessionFactory {
   /** Under which keys its sessions remember; absent when they remember nothing. */
   readonly statePrefix?: string;
+  /** What is remembered of earlier runs of the hub, under `statePrefix`. */
+  know?(state: ReadonlyMap<string, unknown>): void;
   /** Whether commands for `device` go over this port; see CommandTaker. */
-  owns(device: string, bridgeId: string): boolean;
+  owns(device: string, bridgeId: string): boolean | undefined;
   /** `state`: what is remembered under `statePrefix`, else empty. */
   open(bridgeId: string, state: ReadonlyMap<string, unknown>): SerialSession;
 }

@@ -1,36 +1,9 @@
-import { cbor, messagepack } from './format/binary.ts';
-import type { Format } from './format/format.ts';
-import { nmea } from './format/nmea.ts';
-import { csv, json, keyValue, raw, regex } from './format/text.ts';
+import { createFormat } from '../format/create.ts';
+import { topicTemplate } from '../format/topic.ts';
 import { FrameSession } from './frame-session.ts';
 import { createFramer } from './framing/create.ts';
 import type { SessionFactory } from './session.ts';
 import type { SerialOptions } from './spec.ts';
-import { topicTemplate } from './topic.ts';
-
-async function formatOf(
-  format: Exclude<SerialOptions['format'], 'link'>,
-  options: SerialOptions,
-): Promise<Format> {
-  switch (format) {
-    case 'json':
-      return json;
-    case 'csv':
-      return csv(options.columns, options.csv_delimiter ?? ',');
-    case 'key_value':
-      return keyValue;
-    case 'regex':
-      return regex(options.pattern ?? '');
-    case 'nmea':
-      return nmea;
-    case 'cbor':
-      return await cbor();
-    case 'messagepack':
-      return await messagepack();
-    case 'raw':
-      return raw;
-  }
-}
 
 async function linkSessions({ topic }: SerialOptions): Promise<SessionFactory> {
   const { linkFactory } = await import('../link/factory.ts');
@@ -43,7 +16,7 @@ async function linkSessions({ topic }: SerialOptions): Promise<SessionFactory> {
 /** What speaks on a port with these options. */
 export async function sessionFactory(options: SerialOptions): Promise<SessionFactory> {
   if (options.format === 'link') return await linkSessions(options);
-  const format = await formatOf(options.format, options);
+  const format = await createFormat(options.format, options);
   const { write } = options;
   const checksum = options.checksum ?? (options.format === 'nmea' ? 'nmea' : 'none');
   return {

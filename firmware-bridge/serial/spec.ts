@@ -1,16 +1,14 @@
 import { z } from 'zod';
 import { bytes, duration } from '../../config/fields.ts';
 import type { BridgeSpec } from '../../hub/core/bridge.ts';
+import { expression, formatFields, topicField } from '../format/fields.ts';
 import { CHECKSUMS } from './framing/checksum.ts';
 import { combinationProblems } from './option-rules.ts';
-import { topicProblem } from './topic.ts';
 
 /** The slowest teleprinters, and twice what USB adapters promise. */
 const BAUD_RATE = { min: 50, max: 8_000_000 };
 /** A frame is held in memory until it is whole. */
 const FRAME_BYTES_MAX = 65_536;
-/** As many columns as the decoder takes readings from one event. */
-const COLUMNS_MAX = 64;
 /** What ends a frame is a byte or two. */
 const DELIMITER_CHARACTERS_MAX = 8;
 const START_BYTES_MAX = 8;
@@ -42,22 +40,6 @@ const usb = z
   })
   .optional()
   .describe('Finds the port by the USB device that it belongs to, whatever number it gets.');
-
-const expression = (what: string) =>
-  z
-    .string()
-    .min(1)
-    .max(TEXT_CHARACTERS_MAX)
-    .superRefine((text, context) => {
-      try {
-        new RegExp(text, 'u');
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        context.addIssue({ code: 'custom', message: `is no regular expression: ${why}` });
-      }
-    })
-    .meta({ title: 'regular expression' })
-    .describe(what);
 
 const topicName = () =>
   z
@@ -188,29 +170,8 @@ const shape = {
       'What is in a frame. It is published as JSON, for a rule `format: json` under `decode`; ' +
         '`raw`, and `csv` without `columns`, as they came. `link` is Holdfast Link (docs/link.md).',
     ),
-  columns: z
-    .array(z.string().min(1).max(256))
-    .min(1)
-    .max(COLUMNS_MAX)
-    .optional()
-    .meta({ examples: [['time', 'temperature', '_']] })
-    .describe('Columns from left to right; `_` leaves one out. For `format: csv`.'),
-  csv_delimiter: z
-    .string()
-    .regex(/^[^\r\n"]$/, 'must be one character, and no quote')
-    .optional()
-    .meta({ 'x-default': '`,`' })
-    .describe('What separates the columns. For `format: csv`.'),
-  pattern: expression('Its named groups are the values. For `format: regex`.')
-    .optional()
-    .meta({ examples: ['^T=(?<temperature>[-\\d.]+)'] }),
-  topic: z
-    .string()
-    .max(TEXT_CHARACTERS_MAX)
-    .superRefine((text, context) => {
-      const problem = topicProblem(text);
-      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
-    })
+  ...formatFields(),
+  topic: topicField()
     .default('serial/{bridge}')
     .describe(
       'Where frames are published. `{bridge}` is the id of the bridge, any other `{name}` what ' +
@@ -231,4 +192,6 @@ export const serialSpec = {
   summary: 'Reads frames from a serial port, and writes commands to it.',
   options,
   create: async (value) => await (await import('./serial.ts')).createSerialBridge(value),
+  examine: async (value, signal) =>
+    await (await import('./examine.ts')).examineSerial(value, signal),
 } as const satisfies BridgeSpec<typeof options>;

@@ -70,6 +70,12 @@ export const BAD_FRAME_REASONS = [
 ] as const;
 export type BadFrameReason = (typeof BAD_FRAME_REASONS)[number];
 
+/** What is wrong with the options of a bridge, and where in them. */
+export interface OptionProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
 /** How a bridge is found: its type, its options' schema, and a lazy import of the rest. */
 export interface BridgeSpec<Schema extends z.ZodObject = z.ZodObject> {
   readonly type: string;
@@ -78,6 +84,11 @@ export interface BridgeSpec<Schema extends z.ZodObject = z.ZodObject> {
   create(options: z.output<Schema>): Promise<Bridge>;
   /** How its own messages decode, tried after the rules of the configuration. */
   decode?(options: z.output<Schema>): readonly BridgeDecodeRule[];
+  /**
+   * What the schema cannot know of the options, for `holdfast check`. Looks at files at most, never
+   * at hardware, and takes some seconds at most. Never throws for what is wrong.
+   */
+  check?(options: z.output<Schema>, signal: AbortSignal): Promise<readonly OptionProblem[]>;
   /**
    * What of its hardware is there, may be used and is free, for `holdfast doctor`. Only looks:
    * opens nothing that a running hub may have open. Never throws for what is missing.

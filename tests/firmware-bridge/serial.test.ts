@@ -7,9 +7,10 @@ import { encode as messagepack } from '@msgpack/msgpack';
 import { encode as cbor } from 'cborg';
 import { packageRoot } from '../../config/find-file.ts';
 import { loadConfig } from '../../config/load.ts';
-import { type Found, findPort, type PortChoice } from '../../firmware-bridge/serial/find-port.ts';
+import { type Found, findPort, type PortChoice } from '../../firmware-bridge/port/find-port.ts';
+import { FrameHealth } from '../../firmware-bridge/serial/frame-health.ts';
 import { createFramer } from '../../firmware-bridge/serial/framing/create.ts';
-import { endAtHangUp } from '../../firmware-bridge/serial/hang-up.ts';
+import { endAtHangUp } from '../../firmware-bridge/port/hang-up.ts';
 import type { SerialSession, SessionOutput } from '../../firmware-bridge/serial/session.ts';
 import { sessionFactory } from '../../firmware-bridge/serial/sessions.ts';
 import { serialSpec } from '../../firmware-bridge/serial/spec.ts';
@@ -256,6 +257,24 @@ test('options that do not go together are named', () => {
     assert.match(problem, expected, JSON.stringify(given));
     assert.deepEqual(more, [], JSON.stringify(given));
   }
+});
+
+test('when most frames cannot be used, the status says so, and what to check', () => {
+  const health = new FrameHealth('/dev/x');
+  health.bad('partial', 1);
+  assert.equal(health.judge(), undefined, 'one half of a frame says nothing');
+  health.bad('checksum', 3);
+  const wire = 'check `baud_rate`, `parity`, `framing` and `checksum`';
+  assert.deepEqual(health.judge(), {
+    detail: `/dev/x: most frames cannot be used (checksum): ${wire}`,
+  });
+  for (let i = 0; i < 5; i++) health.good();
+  health.bad('checksum', 4);
+  assert.deepEqual(health.judge(), { detail: undefined }, 'a bad line is no wrong setting');
+  health.bad('format', 4);
+  assert.match(health.judge()?.detail ?? '', /\(format\): check `format`/);
+  health.bad('topic', 4);
+  assert.match(health.judge()?.detail ?? '', /\(topic\): check `topic`/);
 });
 
 test('the examples of the README pass `holdfast check`', async (t) => {

@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, symlink, unlink } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
+import { ModbusBridge } from '../../firmware-bridge/modbus/modbus.ts';
+import { modbusSpec } from '../../firmware-bridge/modbus/spec.ts';
 import { createFramer } from '../../firmware-bridge/serial/framing/create.ts';
 import { createSerialBridge, type SerialBridge } from '../../firmware-bridge/serial/serial.ts';
 import { serialSpec } from '../../firmware-bridge/serial/spec.ts';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { BadFrameReason, BridgeContext } from '../../hub/core/bridge.ts';
+import { describeError, HubError } from '../../hub/core/errors.ts';
 import { BridgeRunner } from '../../hub/intake/bridges.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
+import { carriedOut, commandNow, giveCommand } from '../support/command-client.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
-import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
+import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
 import { hasSocat, PseudoTerminals } from '../support/pseudo-terminal.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 import { until } from '../support/until.ts';
@@ -213,20 +217,16 @@ test('serial: a full log stops the reading; memory is bounded, and nothing that 
     Array.from({ length: count }, (_, n) => framer.encode(Buffer.from(`{"n":${n}}`))),
   );
   let written = 0;
+  let movedMs = performance.now();
   const writing = (async () => {
     for (let at = 0; at < all.length; at += 4_096) {
       const part = all.subarray(at, at + 4_096);
       await terminals.write(part);
       written += part.length;
+      movedMs = performance.now();
     }
   })();
-  let seen = -1;
-  await until('nothing moves any more', async () => {
-    const before = seen;
-    seen = written;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    return before === written && written > 0;
-  });
+  await until('nothing moves any more', () => written > 0 && performance.now() >= movedMs + 300);
   assert.ok(written < all.length / 2, `${written} of ${all.length} bytes were taken`);
   assert.ok(payloads.length <= 2_500, `${payloads.length} wait`);
   const [held, heldAt] = [payloads.length, written];
@@ -243,25 +243,39 @@ test('serial: a full log stops the reading; memory is bounded, and nothing that 
   t.diagnostic(`${held} messages waited; the wire stood still after ${heldAt} of ${written} bytes`);
 });
 
-const jsonOf = async (answer: Response) => JSON.parse(await answer.text());
-
-/** A command, until it has ended. */
-async function command(hub: HubProcess, device: string, body: object) {
-  const path = `/api/v1/devices/${device}/commands`;
-  const answer = await fetch(`${hub.url}${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  if (answer.status !== 202) return { status: answer.status, command: await jsonOf(answer) };
-  const { id } = await jsonOf(answer);
-  let last = await jsonOf(await hub.get(`${path}/${id}`));
-  await eventually('the command has ended', async () => {
-    last = await jsonOf(await hub.get(`${path}/${id}`));
-    return last.endedMs !== null;
-  });
-  return { status: 202, command: last };
-}
+test('serial and modbus: a port that cannot be opened is named, with what to do', async (t) => {
+  if (!hasSocat(t)) return;
+  const folder = await folderOf(t);
+  const busy = await wire(t, folder, 'busy');
+  await writeFile(join(folder, 'file'), 'x');
+  const holder = await bridgeOf({ port: busy.port });
+  const stop = new AbortController();
+  const sink = collector();
+  const holding = holder.run(sink.context, stop.signal);
+  await until('it is held', () => sink.connections > 0);
+  const noPort = /is no serial port: correct `port`, `ls \/dev\/serial\/by-id` shows all$/;
+  for (const [path, problem] of [
+    [busy.port, /is used by another program: `sudo fuser -v .*busy` shows which; stop it$/],
+    [join(folder, 'file'), noPort],
+    [folder, noPort],
+    ['/dev/null', noPort],
+    ['/dev/none', /there is no port \/dev\/none: is it plugged in\?/],
+  ] as const) {
+    const slaves = [{ unit: 1, device: 'd', registers: [{ metric: 'v', address: 0 }] }];
+    const transport = { type: 'rtu', port: path };
+    const meter = new ModbusBridge(modbusSpec.options.parse({ transport, slaves }));
+    for (const bridge of [await bridgeOf({ port: path }), meter])
+      await assert.rejects(bridge.run(collector().context, stop.signal), (error: Error) => {
+        assert.ok(error instanceof HubError && error.code === 'BRIDGE_LOST');
+        assert.ok(error.message.includes(path));
+        assert.match(describeError(error), problem);
+        assert.equal(error.retryAfterMs, 1_000);
+        return true;
+      });
+  }
+  stop.abort();
+  await holding;
+});
 
 test('serial: a hub with a port: readings, commands with answers, kill -9', async (t) => {
   if (!hasSocat(t)) return;
@@ -284,19 +298,19 @@ test('serial: a hub with a port: readings, commands with answers, kill -9', asyn
   for (let n = 0; n < 50; n++) await terminals.write(line(n));
   await eventually('all are delivered', () => far.has('site/a/n', 49));
 
-  const giving = command(hub, 'pico', { name: 'led', data: 'LED 1' });
+  const giving = carriedOut(hub, 'pico', { name: 'led', data: 'LED 1' });
   assert.equal((await terminals.read()).toString(), framer.encode(Buffer.from('LED 1')).toString());
   await terminals.write(framer.encode(Buffer.from('OK LED 1')));
-  const { command: done } = await giving;
+  const done = await giving;
   assert.deepEqual([done.state, done.answer, done.via], ['done', 'OK LED 1', 'bridge:pico']);
-  const { command: silent } = await command(hub, 'pico', { name: 'led', data: 'LED 0' });
+  const silent = await carriedOut(hub, 'pico', { name: 'led', data: 'LED 0' });
   assert.equal(silent.state, 'failed');
-  assert.match(silent.detail, /no frame that matches/);
+  assert.match(silent.detail ?? '', /no frame that matches/);
 
   await hub.kill('SIGKILL');
   hub = await runHub(t, folder, yaml);
   await hub.ready();
-  const kept = await jsonOf(await hub.get(`/api/v1/devices/pico/commands/${done.id}`));
+  const kept = await commandNow(hub, 'pico', done.id);
   assert.equal(kept.state, 'done', 'known after the kill');
   await eventually('the port is open again', reading);
   for (let n = 50; n < 100; n++) await terminals.write(line(n));
@@ -305,8 +319,8 @@ test('serial: a hub with a port: readings, commands with answers, kill -9', asyn
 
   await terminals.unplug();
   await eventually('the loss is noticed', async () => !(await reading()));
-  const { status, command: problem } = await command(hub, 'pico', { name: 'led', data: 'LED 1' });
-  assert.equal(status, 503);
-  assert.match(problem.detail, /bridge `pico`.*Nothing was sent/);
+  const away = await giveCommand(hub, 'pico', { name: 'led', data: 'LED 1' });
+  assert.equal(away.status, 503);
+  assert.match(away.body.detail ?? '', /bridge `pico`.*Nothing was sent/);
   assert.equal(await hub.kill('SIGTERM'), 0);
 });

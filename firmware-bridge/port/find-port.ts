@@ -1,6 +1,5 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { SerialOptions } from './spec.ts';
 
 /** Where Linux shows its devices; another folder in tests. */
 export interface SystemFolders {
@@ -15,8 +14,18 @@ const FOLDERS_UP_MAX = 4;
 /** As many as a person reads in one line of the log. */
 const LISTED_MAX = 8;
 
-export type PortChoice = Pick<SerialOptions, 'port' | 'usb'>;
-type UsbChoice = NonNullable<SerialOptions['usb']>;
+/** Which USB device: its ids are four hexadecimal digits each. */
+interface UsbChoice {
+  readonly vendor_id: string;
+  readonly product_id?: string | undefined;
+  readonly serial_number?: string | undefined;
+}
+
+/** By its path, or by the USB device that it belongs to. */
+export interface PortChoice {
+  readonly port?: string | undefined;
+  readonly usb?: UsbChoice | undefined;
+}
 
 /** A serial port that belongs to a USB device. */
 interface UsbPort {

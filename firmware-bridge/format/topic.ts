@@ -1,10 +1,11 @@
-import type { Fields } from './format/format.ts';
+import type { BridgeDecodeRule } from '../../hub/core/bridge.ts';
+import type { Fields } from './format.ts';
 
 /** A level of a topic that is longer names nothing. */
 const LEVEL_CHARACTERS_MAX = 128;
 const CAPTURE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
-/** Why `text` cannot be the `topic` of a serial bridge; undefined when it can. */
+/** Why `text` cannot be the `topic` of a bridge that reads frames; undefined when it can. */
 export function topicProblem(text: string): string | undefined {
   if (text === '' || text.startsWith('$') || text.startsWith('holdfast/'))
     return 'is empty, or begins with `$` or `holdfast/`, which are reserved';
@@ -45,4 +46,22 @@ function levelOf(value: unknown): string {
     return '';
   const text = String(value).trim();
   return text.length > LEVEL_CHARACTERS_MAX ? '' : text.replaceAll(/[+#/\p{C}\ufffd]/gu, '_');
+}
+
+/**
+ * How the messages of a bridge with this topic decode without a rule of the configuration: the
+ * device is `{device}`, else the bridge. None when the topic names it only in a part of a level.
+ */
+export function ownDecodeRules(topic: string): readonly BridgeDecodeRule[] {
+  const levels = topic.split('/');
+  const names = levels.filter((level) => /[{}]/.test(level));
+  const isPlain = names.every((name) => /^\{\w+\}$/.test(name));
+  if (!isPlain || new Set(names).size < names.length) return [];
+  const device = names.includes('{device}') ? '{device}' : '{bridge}';
+  if (!names.includes(device)) return [];
+  const template = levels.map((level) => {
+    if (level === device) return '{device}';
+    return level === '{bridge}' ? '+' : level;
+  });
+  return [{ topic: template.join('/'), format: 'json', units: {} }];
 }

@@ -70,6 +70,12 @@ function cellsOf(line: string, delimiter: string): string[] | undefined {
   return cells;
 }
 
+/** One number and nothing else: `21.5` → `{ value: 21.5 }`. */
+export const number: Format = ofText((text) => {
+  const value = fieldValue(text);
+  return typeof value === 'number' ? { kind: 'fields', fields: { value } } : undefined;
+});
+
 /** `temp=21.5 hum:48`, parted by blanks, commas, semicolons or `&`. */
 export const keyValue: Format = ofText((text) => {
   const fields: Record<string, unknown> = {};
