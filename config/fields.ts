@@ -145,6 +145,20 @@ export const id = () =>
     .regex(ID_CHARACTERS, 'may hold only letters, digits, `-` and `_`')
     .meta({ title: 'id' });
 
+const METRIC_CHARACTERS_MAX = 64;
+
+/** Name of a metric in a payload `{"time": ..., "<metric>": value}`. */
+export const metric = () =>
+  z
+    .string()
+    .min(1)
+    .max(METRIC_CHARACTERS_MAX)
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'may hold only letters, digits and `_`')
+    .refine(
+      (name) => !['time', 'ts', 'timestamp', 't'].includes(name),
+      'is where the time of a message is; name the metric otherwise',
+    );
+
 /** What an id would be called if `text` were wanted as one. */
 export function asId(text: string): string {
   return text.replaceAll(/[^A-Za-z0-9_-]/g, '-').slice(0, ID_CHARACTERS_MAX);

@@ -1,6 +1,6 @@
 /**
  * Asks slaves. The next request may be made when the one before has its answer: the caller sees to
- * that (turns.ts). The requests are made and the answers taken apart by modbus-serial; what goes
+ * that (Turns). The requests are made and the answers taken apart by modbus-serial; what goes
  * over the line and when is ours (rtu-wire.ts, tcp-wire.ts), because the library takes a late
  * answer of RTU for the next one, cuts answers out of noise without looking at their CRC, and can
  * leave a rejected promise to nobody, which ends the process, when a connection breaks.

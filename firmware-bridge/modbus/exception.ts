@@ -5,7 +5,7 @@ const EXCEPTIONS: ReadonlyMap<number, string> = new Map([
   [3, 'it refuses the value or the number of registers: check `type`, or lower `reads`'],
   [4, 'it failed while it did it'],
   [5, 'it has begun and is not ready yet'],
-  [6, 'it is busy; it is asked again'],
+  [6, 'it is busy with something else'],
   [8, 'its memory has a parity error'],
   [10, 'the gateway has no path to it: check the routing of the gateway'],
   [11, 'the gateway got no answer from it: check its power, wiring and unit id'],

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { duration, host, id } from '../../config/fields.ts';
+import { metric, plausibilityFields, scaleFields } from '../register/fields.ts';
+import { deviceTopic } from '../sampling/fields.ts';
 import { REGISTER_TYPES } from './register-type.ts';
 
 /** The addresses that a request can name: 16 bits. */
@@ -16,8 +18,6 @@ const REGISTERS_MAX = 1_000;
 /** Text of 64 characters; longer ones are not read as states of a device. */
 const TEXT_REGISTERS_MAX = 32;
 const HOLES_MAX = 100;
-const METRIC_CHARACTERS_MAX = 64;
-const INVALID_MAX = 16;
 /** Timers below it are not exact, and no serial bus carries it. */
 const INTERVAL_MIN = '20 ms';
 const INTERVAL_MAX = '1 d';
@@ -31,29 +31,6 @@ const order = () => z.enum(['big', 'little']);
 const interval = () => duration({ min: INTERVAL_MIN, max: INTERVAL_MAX });
 const timeout = () => duration({ min: '10 ms', max: '60 s' });
 
-const metric = () =>
-  z
-    .string()
-    .min(1)
-    .max(METRIC_CHARACTERS_MAX)
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'may hold only letters, digits and `_`')
-    .refine(
-      (name) => !['time', 'ts', 'timestamp', 't'].includes(name),
-      'is where the time of a message is; name the metric otherwise',
-    );
-
-const scale = z
-  .number()
-  .refine((value) => value !== 0, 'is 0, which makes every value 0')
-  .optional()
-  .meta({ examples: [0.1] })
-  .describe('The value is `raw × scale + offset`. Default 1.');
-
-const hexOrNumber = z.union([
-  z.number(),
-  z.string().regex(/^0x[0-9a-fA-F]{1,16}$/, 'is no number such as `0x8000`'),
-]);
-
 const register = z.strictObject({
   metric: metric().describe('Name of the metric. Unique in its slave.'),
   address: address().describe('Address as it goes over the wire, from 0: 40001 of a manual is 0.'),
@@ -65,9 +42,7 @@ const register = z.strictObject({
       'What is in the registers. Default `uint16`, and `bool` of coils and discrete inputs, which ' +
         'hold nothing else. `bool` of a register is whether it is not 0, or its `bit`.',
     ),
-  scale,
-  offset: z.number().optional().describe('Added after `scale`. Default 0.'),
-  unit: z.string().min(1).max(32).optional().describe('Unit of the value, such as `V`.'),
+  ...scaleFields(),
   byte_order: order().optional().describe('Of the two bytes of a register. As the slave says.'),
   word_order: order().optional().describe('Of the registers of a wide value. As the slave says.'),
   length: z
@@ -82,16 +57,7 @@ const register = z.strictObject({
     .optional()
     .meta({ examples: [{ running: 0, fault: 3 }] })
     .describe('Of `bits`: names and bits. Each is a metric of its own, `<metric>_<name>`.'),
-  invalid: z
-    .union([hexOrNumber, z.array(hexOrNumber).min(1).max(INVALID_MAX)])
-    .optional()
-    .meta({ examples: ['0x8000'] })
-    .describe(
-      'Raw values that mean "not available", as bits (`0x8000`) or as a number of the type ' +
-        '(`-32768`). Such a reading is left out, as are NaN and infinity.',
-    ),
-  min: z.number().optional().describe('Readings below it are left out, and writes refused.'),
-  max: z.number().optional().describe('Readings above it are left out, and writes refused.'),
+  ...plausibilityFields(),
   interval: interval().optional().describe('Time between two readings. As the slave says.'),
   writable: z
     .boolean()
@@ -190,17 +156,9 @@ export const transport = z
   .meta({ examples: [{ type: 'tcp', host: '192.168.1.20' }] })
   .describe('How the slaves are reached.');
 
-const TOPIC = /^(?:[A-Za-z0-9_-]+\/)*\{device\}(?:\/[A-Za-z0-9_-]+)*$/;
-
 export const fields = z.strictObject({
   transport,
-  topic: z
-    .string()
-    .max(128)
-    .regex(TOPIC, 'must be levels of letters, digits, `-` and `_`, one of them `{device}`')
-    .refine((topic) => !topic.startsWith('holdfast/'), "begins with `holdfast/`, the hub's own")
-    .default('modbus/{device}')
-    .describe('Topic of the readings.'),
+  topic: deviceTopic('modbus/{device}'),
   interval: interval().prefault('10 s').describe('Time between two readings of a register.'),
   timeout: timeout().prefault('1 s').describe('How long a slave may take to answer.'),
   slaves: z.array(slave).min(1).max(SLAVES_MAX).describe('Who is on the bus.'),

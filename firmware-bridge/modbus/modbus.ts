@@ -1,18 +1,18 @@
 import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import type { CommandOrder, CommandOutcome, CommandTaker } from '../../hub/core/command.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
-import type { Message } from '../../hub/core/event.ts';
+import { HandOver } from '../sampling/hand-over.ts';
+import { Turns } from '../sampling/turns.ts';
 import { ModbusClient } from './client.ts';
 import type { ModbusFields, SlaveFields, TransportFields } from './fields.ts';
 import { type Line, openLine } from './line.ts';
+import type { PollGroup } from './poll-group.ts';
 import { Polling } from './polling.ts';
 import { limitsOf, planReads, type Read } from './read-plan.ts';
 import { entriesOf, type RegisterEntry } from './register-map.ts';
 import { frameGapMs, RtuWire } from './rtu-wire.ts';
-import type { Group } from './schedule.ts';
 import { SlaveLink } from './slave-link.ts';
 import { TcpWire } from './tcp-wire.ts';
-import { Turns } from './turns.ts';
 import type { Wire } from './wire.ts';
 import { writeOrder } from './write-command.ts';
 
@@ -22,7 +22,7 @@ const RTU_OVER_TCP_GAP_MS = 5;
 interface Station {
   readonly link: SlaveLink;
   readonly entries: readonly RegisterEntry[];
-  readonly groups: readonly Group[];
+  readonly groups: readonly PollGroup[];
 }
 
 /**
@@ -35,8 +35,7 @@ export class ModbusBridge implements Bridge {
   readonly #options: ModbusFields;
   #stations: readonly Station[] = [];
   #turns = new Turns();
-  /** The message that was handed over last, of whatever run. */
-  #handedOver: Promise<void> = Promise.resolve();
+  readonly #handOver = new HandOver();
 
   constructor(options: ModbusFields) {
     this.#options = options;
@@ -63,25 +62,12 @@ export class ModbusBridge implements Bridge {
     }
   }
 
-  /** A line that comes and goes while the log is full must not leave a message at each time. */
-  async #handOver(
-    context: BridgeContext,
-    message: Omit<Message, 'source'>,
-    stopped: AbortSignal,
-  ): Promise<void> {
-    await this.#handedOver;
-    if (stopped.aborted) return;
-    const work = context.accept(message);
-    this.#handedOver = work.catch(() => {});
-    await work;
-  }
-
   async #runOnce(around: BridgeContext, signal: AbortSignal): Promise<void> {
     const { transport, topic } = this.#options;
     const wire = wireOver(await openLine(transport, signal), transport);
     const stopped = new AbortController();
     const accept: BridgeContext['accept'] = (message) =>
-      this.#handOver(around, message, stopped.signal);
+      this.#handOver.give(around.accept, message, stopped.signal);
     const context = { ...around, accept };
     const stop = () => {
       stopped.abort();
@@ -127,7 +113,7 @@ export class ModbusBridge implements Bridge {
         garbled: () => context.badFrames('checksum', 1),
       },
     );
-    return { link, entries, groups: plans.map((one) => ({ link, ...one })) };
+    return { link, entries, groups: plans.map((one) => ({ source: link, ...one })) };
   }
 
   async #carryOut(

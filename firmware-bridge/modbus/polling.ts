@@ -6,13 +6,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BridgeContext } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
-import type { Message } from '../../hub/core/event.ts';
-import { gapMessage, readingMessages, topicOf } from './messages.ts';
+import { gapMessage, readingMessages, topicOf } from '../sampling/messages.ts';
+import { RecentCount } from '../sampling/recent-count.ts';
+import { Schedule } from '../sampling/schedule.ts';
+import type { Turns } from '../sampling/turns.ts';
+import type { PollGroup } from './poll-group.ts';
 import type { Read } from './read-plan.ts';
-import { RecentCount } from './recent-count.ts';
-import { type Group, Schedule } from './schedule.ts';
 import type { SlaveLink } from './slave-link.ts';
-import type { Turns } from './turns.ts';
 import type { Value } from './value.ts';
 import type { Wire } from './wire.ts';
 
@@ -22,9 +22,10 @@ const SILENT_TRIES_MAX = 3;
 const NAMED_MAX = 4;
 
 export interface PollingParts {
+  /** Its `accept` takes one message at a time, and ends with the signal. */
   readonly context: BridgeContext;
   readonly topic: string;
-  readonly groups: readonly Group[];
+  readonly groups: readonly PollGroup[];
   readonly links: readonly SlaveLink[];
   readonly turns: Turns;
   readonly wire: Wire;
@@ -36,7 +37,7 @@ export interface PollingParts {
 
 export class Polling {
   readonly #parts: PollingParts;
-  readonly #schedule: Schedule;
+  readonly #schedule: Schedule<SlaveLink, PollGroup>;
   readonly #signal: AbortSignal;
   /** What slaves refuse, by slave and place: told until they answer. */
   readonly #refused = new Map<string, string>();
@@ -62,9 +63,9 @@ export class Polling {
           await this.#poll(next.group);
           break;
         case 'retry': {
-          const back = await turns.take(() => next.link.retry());
+          const back = await turns.take(() => next.source.retry());
           const nowMs = context.clock.monotonicMs();
-          this.#schedule.retried(next.link, back, nowMs - startedMs, nowMs);
+          this.#schedule.retried(next.source, back, nowMs - startedMs, nowMs);
           this.#countSilence(back);
           break;
         }
@@ -75,9 +76,9 @@ export class Polling {
     }
   }
 
-  async #poll(group: Group): Promise<void> {
+  async #poll(group: PollGroup): Promise<void> {
     const { context, topic, turns } = this.#parts;
-    const { link } = group;
+    const link = group.source;
     const { clock } = context;
     const timeMs = clock.synced() ? clock.wallMs() : undefined;
     const values: (readonly [string, Value])[] = [];
@@ -91,13 +92,13 @@ export class Polling {
       else if (result.instead !== undefined) this.#splitRead(group, read, result.instead);
     }
     for (const message of readingMessages(topicOf(topic, link.device), values, timeMs))
-      await this.#accept(message);
+      await context.accept(message);
   }
 
-  #splitRead(group: Group, read: Read, instead: readonly Read[]): void {
+  #splitRead(group: PollGroup, read: Read, instead: readonly Read[]): void {
     group.reads = group.reads.flatMap((one) => (one === read ? instead : [one]));
-    this.#noteRefusal(group.link, read, undefined);
-    this.#schedule.readAtOnce(group.link, this.#parts.context.clock.monotonicMs());
+    this.#noteRefusal(group.source, read, undefined);
+    this.#schedule.readAtOnce(group.source, this.#parts.context.clock.monotonicMs());
   }
 
   #noteRefusal(link: SlaveLink, read: Read, text: string | undefined): void {
@@ -108,12 +109,13 @@ export class Polling {
 
   /** Gaps that have ended, and the status. */
   async #afterwards(): Promise<void> {
+    if (this.#signal.aborted) return; // what is told now is why the line ended
     const { context, links } = this.#parts;
     for (const link of links) {
       const gap = link.takeGap();
       if (gap === undefined) continue;
       this.#schedule.readAtOnce(link, context.clock.monotonicMs());
-      await this.#accept(gapMessage(context.id, link, gap, context.clock.wallMs()));
+      await context.accept(gapMessage(context.id, link.identity, gap, context.clock.wallMs()));
     }
     const detail = this.#detail();
     if (detail !== this.#told) this.#parts.tell(detail);
@@ -153,20 +155,5 @@ export class Polling {
     const advice = 'the connection is made anew; check that the device is on and the unit ids';
     const what = `no slave answered the last ${this.#silentTries} requests`;
     throw new HubError('BRIDGE_LOST', `${wire.name}: ${what}; ${advice}`);
-  }
-
-  /** A full log can hold it back for hours; stopping does not wait for it. */
-  async #accept(message: Omit<Message, 'source'>): Promise<void> {
-    if (this.#signal.aborted) return;
-    let stop = () => {};
-    const aborted = new Promise<void>((resolve) => {
-      stop = resolve;
-    });
-    this.#signal.addEventListener('abort', stop, { once: true });
-    try {
-      await Promise.race([this.#parts.context.accept(message), aborted]);
-    } finally {
-      this.#signal.removeEventListener('abort', stop);
-    }
   }
 }

@@ -1,10 +1,11 @@
 /** The registers of the configuration with every default in its place: what the rest works with. */
+import { quantityFrom } from '../register/fields.ts';
 import type { Kind, ModbusFields, RegisterFields, SlaveFields } from './fields.ts';
-import { isNumberType, type NumberType, type Order, registersOf } from './register-type.ts';
+import { isWideNumber, type Order, registersOf, type WideNumber } from './register-type.ts';
 
 /** What is made of the content of a register. */
 export type Content =
-  | { readonly is: 'number'; readonly type: NumberType; readonly order: Order }
+  | { readonly is: 'number'; readonly type: WideNumber; readonly order: Order }
   | { readonly is: 'flag'; readonly bit: number | undefined; readonly order: Order }
   | {
       readonly is: 'flags';
@@ -37,7 +38,7 @@ export const holdsBits = (kind: Kind): boolean => kind === 'coil' || kind === 'd
 export function lengthOf({ kind, type, length }: RegisterFields): number {
   if (holdsBits(kind) || type === undefined) return 1;
   if (type === 'string') return length ?? 1;
-  return isNumberType(type) ? registersOf(type) : 1;
+  return isWideNumber(type) ? registersOf(type) : 1;
 }
 
 function contentOf(register: RegisterFields, slave: SlaveFields): Content {
@@ -76,14 +77,7 @@ export function entriesOf(slave: SlaveFields, defaults: ModbusFields): readonly 
     address: register.address,
     length: lengthOf(register),
     content: contentOf(register, slave),
-    scale: register.scale ?? 1,
-    offset: register.offset ?? 0,
-    invalid: [register.invalid ?? []]
-      .flat()
-      .map((value) => (typeof value === 'string' ? BigInt(value) : value)),
-    min: register.min ?? Number.NEGATIVE_INFINITY,
-    max: register.max ?? Number.POSITIVE_INFINITY,
-    unit: register.unit,
+    ...quantityFrom(register),
     intervalMs: register.interval ?? slave.interval ?? defaults.interval,
     writable: register.writable,
   }));

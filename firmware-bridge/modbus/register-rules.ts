@@ -1,5 +1,6 @@
 /** What a register map must hold besides the types of its keys. Every problem names its key. */
 import type { z } from 'zod';
+import { checkQuantity, checkUnits } from '../register/fields.ts';
 import {
   ADDRESS_MAX,
   type ModbusFields,
@@ -8,7 +9,7 @@ import {
   type TransportFields,
 } from './fields.ts';
 import { holdsBits, lengthOf, metricsOf } from './register-map.ts';
-import { isFloat, isNumberType, rangeOf } from './register-type.ts';
+import { isWideNumber, REGISTER_BITS } from './register-type.ts';
 
 type Report = (path: readonly (string | number)[], message: string) => void;
 
@@ -31,7 +32,14 @@ export function checkMap(options: ModbusFields, context: z.RefinementCtx): void 
     }
     checkSlave(slave, inSlave);
   }
-  checkUnitsOfMetrics(slaves, report);
+  const devices = slaves.map(({ device, registers }) => ({
+    device,
+    measured: registers.filter(({ type }) => type !== 'bits'),
+  }));
+  checkUnits(devices, (i, register, message) => {
+    const place = slaves[i]?.registers.indexOf(register) ?? 0;
+    report(['slaves', i, 'registers', place, 'unit'], message);
+  });
 }
 
 function checkUnit({ unit }: SlaveFields, { type }: TransportFields, report: Report): void {
@@ -73,38 +81,15 @@ function checkType(register: RegisterFields, report: Report): void {
 }
 
 function checkNumbers(register: RegisterFields, report: Report): void {
-  const { kind, type = 'uint16', min, max, invalid } = register;
-  if (min !== undefined && max !== undefined && max < min)
-    report(['max'], `is ${max}, which is less than \`min\`: ${min}`);
-  if (isNumberType(type) && !holdsBits(kind)) {
-    if (isFloat(type)) return;
-    for (const value of [invalid ?? []].flat()) checkInvalid(register, value, report);
-    return;
-  }
-  for (const key of ['scale', 'offset', 'min', 'max', 'invalid', 'unit'] as const)
-    if (register[key] !== undefined) report([key], 'has a meaning only for numbers');
-}
-
-/** A raw value that the register can never hold would leave nothing out, in silence. */
-function checkInvalid(register: RegisterFields, value: number | string, report: Report): void {
-  const { type = 'uint16' } = register;
-  if (!isNumberType(type)) return;
-  const [low, high] = rangeOf(type);
-  const bitsMax = (1n << BigInt(lengthOf(register) * 16)) - 1n;
-  const fits =
-    typeof value === 'string' ? BigInt(value) <= bitsMax : value >= low && value <= Number(bitsMax);
-  if (!fits) report(['invalid'], `is ${value}, and \`${type}\` holds ${low} to ${high}`);
-  else if (typeof value === 'number' && !Number.isInteger(value))
-    report(['invalid'], `is ${value}, and \`${type}\` holds whole numbers`);
-  else if (typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER)
-    report(['invalid'], `is too large to be exact; quote it: "0x${BigInt(value).toString(16)}"`);
+  const type = holdsBits(register.kind) ? 'bool' : (register.type ?? 'uint16');
+  checkQuantity(register, type, lengthOf(register) * REGISTER_BITS, report);
 }
 
 function checkWritable({ writable, kind, type = 'uint16', bit }: RegisterFields, report: Report) {
   if (!writable) return;
   if (kind === 'input' || kind === 'discrete')
     report(['writable'], `is true, and the standard has no way to write kind \`${kind}\``);
-  else if (kind === 'holding' && !isNumberType(type) && !(type === 'bool' && bit === undefined))
+  else if (kind === 'holding' && !isWideNumber(type) && !(type === 'bool' && bit === undefined))
     report(['writable'], 'is possible for whole numbers of registers and coils, not for parts');
 }
 
@@ -135,19 +120,4 @@ function overlaps(one: RegisterFields, other: RegisterFields): boolean {
   const [length, otherLength] = [lengthOf(one), lengthOf(other)];
   if (one.address === other.address && length === otherLength) return false;
   return one.address < other.address + otherLength && other.address < one.address + length;
-}
-
-/** The unit goes with the metric: volts of one device and millivolts of another are two metrics. */
-function checkUnitsOfMetrics(slaves: readonly SlaveFields[], report: Report): void {
-  const seen = new Map<string, { unit: string | undefined; device: string }>();
-  for (const [i, { device, registers }] of slaves.entries())
-    for (const [j, { metric, unit, type }] of registers.entries()) {
-      if (type === 'bits') continue;
-      const first = seen.get(metric);
-      seen.set(metric, first ?? { unit, device });
-      if (first === undefined || first.unit === unit) continue;
-      const theirs = first.unit === undefined ? 'no unit' : `\`${first.unit}\``;
-      const message = `is not that of \`${metric}\` of ${first.device}, which has ${theirs}`;
-      report(['slaves', i, 'registers', j, 'unit'], `${message}: one metric has one unit`);
-    }
 }

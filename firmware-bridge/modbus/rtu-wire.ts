@@ -7,9 +7,10 @@
  * RTU has no request numbers, so the late answer to one request can look like the answer to the
  * next one of the same slave. This layer cannot tell them apart: see slave-link.ts.
  */
-import { describeError, HubError } from '../../hub/core/errors.ts';
+import type { HubError } from '../../hub/core/errors.ts';
 import { type Expected, expectedOf, findAnswer } from './frame.ts';
 import type { Line } from './line.ts';
+import { LineWatch } from './line-watch.ts';
 import type { Wire, WireAnswer } from './wire.ts';
 
 /** 1 start, 8 data, parity or second stop bit, stop. */
@@ -44,6 +45,7 @@ export class RtuWire implements Wire {
   readonly lost: Promise<void>;
   lateAnswers = 0;
   readonly #line: Line;
+  readonly #watch: LineWatch;
   readonly #gapMs: number;
   #received: Buffer = Buffer.alloc(0);
   #lastByteMs = 0;
@@ -54,28 +56,24 @@ export class RtuWire implements Wire {
   #broken: NodeJS.Timeout | undefined;
   /** Adapters without direction control hear what they send. */
   #hearsItself = false;
-  #failure: HubError | undefined;
-  #end: (error?: HubError) => void = () => {};
 
   constructor(line: Line, gapMs: number) {
     this.#line = line;
     this.#gapMs = gapMs;
     this.name = line.name;
-    this.lost = new Promise((resolve, reject) => {
-      this.#end = (error) => (error ? reject(error) : resolve());
+    this.#watch = new LineWatch(line, 'check the cable and the adapter', {
+      receive: (bytes) => this.#receive(bytes),
+      ended: (error) => this.#ended(error),
     });
-    this.lost.catch(() => {}); // whoever waits is told; nobody has to
-    line.stream.on('data', (bytes: Buffer) => this.#receive(bytes));
-    line.stream.on('error', (error) => this.#lose(describeError(error)));
-    line.stream.on('close', () => this.#lose('the port was closed'));
-    line.stream.on('end', () => this.#lose('the far side closed the connection'));
+    this.lost = this.#watch.lost;
   }
 
   async exchange(request: Buffer, timeoutMs: number): Promise<WireAnswer> {
     if (!(await this.#quiet()))
       return { kind: 'garbled', detail: 'the line is never quiet: check speed and wiring' };
     return new Promise<WireAnswer>((resolve, reject) => {
-      if (this.#failure) return reject(this.#failure);
+      const { failure } = this.#watch;
+      if (failure) return reject(failure);
       this.#received = Buffer.alloc(0);
       this.#pending = { request, expected: expectedOf(request), resolve, reject };
       this.#deadline = setTimeout(() => this.#timeOut(), timeoutMs);
@@ -84,15 +82,14 @@ export class RtuWire implements Wire {
   }
 
   close(): void {
-    this.#lose('closed', true);
-    this.#line.stream.destroy();
+    this.#watch.close();
   }
 
   async #quiet(): Promise<boolean> {
     const giveUpMs = performance.now() + NOISY_AFTER_MS;
     for (;;) {
       const waitMs = this.#lastByteMs + this.#gapMs - performance.now();
-      if (waitMs <= 0 || this.#failure) return true;
+      if (waitMs <= 0 || this.#watch.failure) return true;
       if (performance.now() > giveUpMs) return false;
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
@@ -131,7 +128,7 @@ export class RtuWire implements Wire {
 
   #garbled(pending: Pending): void {
     const bytes = this.#received.length;
-    const detail = `${bytes} bytes came that are no answer: noise, a wrong speed or parity`;
+    const detail = `${bytes} bytes came that are no answer: check \`baud_rate\`, \`parity\` and wiring`;
     this.#settle(pending, { kind: 'garbled', detail });
   }
 
@@ -139,6 +136,10 @@ export class RtuWire implements Wire {
     const pending = this.#pending;
     if (pending === undefined) return;
     const bytes = this.#received.length;
+    if (bytes >= pending.expected.bytes) {
+      this.#garbled(pending);
+      return;
+    }
     const detail = `${bytes} of ${pending.expected.bytes} bytes of an answer came in time`;
     this.#settle(pending, bytes === 0 ? { kind: 'silent' } : { kind: 'garbled', detail });
   }
@@ -151,15 +152,10 @@ export class RtuWire implements Wire {
     pending.resolve(answer);
   }
 
-  #lose(why: string, wanted = false): void {
-    if (this.#failure) return;
-    const advice = 'check the cable and the adapter; it is opened again by itself';
-    const error = new HubError('BRIDGE_LOST', `${this.name}: ${why}; ${advice}`);
-    this.#failure = error;
+  #ended(error: HubError): void {
     clearTimeout(this.#deadline);
     clearTimeout(this.#broken);
     this.#pending?.reject(error);
     this.#pending = undefined;
-    this.#end(wanted ? undefined : error);
   }
 }

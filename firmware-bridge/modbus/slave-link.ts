@@ -11,12 +11,12 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../../hub/core/clock.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { type SourceGap, SourceHealth } from '../sampling/source-health.ts';
 import type { Answer, ModbusClient } from './client.ts';
 import { exceptionText, isGatewaySilence } from './exception.ts';
 import type { SlaveFields } from './fields.ts';
 import { type Read, type ReadLimits, splitRead } from './read-plan.ts';
 import type { RegisterEntry } from './register-map.ts';
-import { type SlaveGap, SlaveHealth } from './slave-health.ts';
 import { type Encoded, type Value, valuesOf } from './value.ts';
 import type { Wire } from './wire.ts';
 
@@ -60,21 +60,21 @@ export interface LinkSurroundings {
 export class SlaveLink {
   readonly unit: number;
   readonly device: string;
-  readonly health: SlaveHealth;
+  readonly health: SourceHealth;
   readonly #parts: LinkParts;
   readonly #around: LinkSurroundings;
   #line: LinkLine | undefined;
   #inDoubt = false;
   #echo: 'unknown' | 'answers' | 'ignores' = 'unknown';
   #useSettle = false;
-  #gap: SlaveGap | undefined;
+  #gap: SourceGap | undefined;
 
   constructor(parts: LinkParts, around: LinkSurroundings) {
     this.#parts = parts;
     this.#around = around;
     this.unit = parts.slave.unit;
     this.device = parts.slave.device;
-    this.health = new SlaveHealth(parts.timeoutMs);
+    this.health = new SourceHealth(parts.timeoutMs);
   }
 
   /** The line is open from here on; on a new one nothing of before is still to come. */
@@ -89,7 +89,7 @@ export class SlaveLink {
 
   detach(why: string): void {
     this.#line = undefined;
-    this.health.lineLost(this.#now(), why);
+    this.health.wayLost(this.#now(), why);
   }
 
   /** Asks a slave that failed whether it is back. */
@@ -104,7 +104,7 @@ export class SlaveLink {
   }
 
   /** The gap that has ended since the last call, if any. */
-  takeGap(): SlaveGap | undefined {
+  takeGap(): SourceGap | undefined {
     const gap = this.#gap;
     this.#gap = undefined;
     return gap;
@@ -147,6 +147,11 @@ export class SlaveLink {
       return { kind: 'failed', detail: `${where}: ${exceptionText(answer.code)}` };
     const unknown = 'so it may have been written or not';
     return { kind: 'failed', detail: `${where}: no answer in ${timeoutMs} ms, ${unknown}` };
+  }
+
+  /** How a gap of it is told. */
+  get identity(): { readonly device: string; readonly unit: number } {
+    return { device: this.device, unit: this.unit };
   }
 
   get name(): string {
@@ -204,7 +209,7 @@ export class SlaveLink {
       this.#around.logger.warn({ device: this.device, unit: this.unit, why }, 'a slave is silent');
   }
 
-  #gapEnded(gap: SlaveGap): void {
+  #gapEnded(gap: SourceGap): void {
     this.#gap = gap;
     const { device, unit } = this;
     this.#around.logger.info({ device, unit, ...gap }, 'a slave answers again');
@@ -219,7 +224,8 @@ export class SlaveLink {
 
   #refused(read: Read, code: number): ReadResult {
     const { limits } = this.#parts;
-    const span = `${read.kind} ${read.address} to ${read.address + read.length - 1}`;
+    const last = read.length === 1 ? '' : ` to ${read.address + read.length - 1}`;
+    const span = `${read.kind} ${read.address}${last}`;
     const text = `${span}: ${exceptionText(code)}`;
     const isAddress = code === 2 || code === 3;
     const instead = isAddress ? splitRead(read, limits) : undefined;

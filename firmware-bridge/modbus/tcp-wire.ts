@@ -3,9 +3,10 @@
  * with another number is late and thrown away. A header that cannot be one means that the bytes are
  * out of step, and nothing after it can be trusted: the connection is given up.
  */
-import { describeError, HubError } from '../../hub/core/errors.ts';
+import type { HubError } from '../../hub/core/errors.ts';
 import { type Expected, expectedOf, frameOf } from './frame.ts';
 import type { Line } from './line.ts';
+import { LineWatch } from './line-watch.ts';
 import type { Wire, WireAnswer } from './wire.ts';
 
 /** Request number, protocol (0), number of bytes that follow. */
@@ -29,29 +30,26 @@ export class TcpWire implements Wire {
   readonly lost: Promise<void>;
   lateAnswers = 0;
   readonly #line: Line;
+  readonly #watch: LineWatch;
   #received: Buffer = Buffer.alloc(0);
   #number = 0;
   #pending: Pending | undefined;
   #deadline: NodeJS.Timeout | undefined;
-  #failure: HubError | undefined;
-  #end: (error?: HubError) => void = () => {};
 
   constructor(line: Line) {
     this.#line = line;
     this.name = line.name;
-    this.lost = new Promise((resolve, reject) => {
-      this.#end = (error) => (error ? reject(error) : resolve());
+    this.#watch = new LineWatch(line, 'check the device and the network', {
+      receive: (bytes) => this.#receive(bytes),
+      ended: (error) => this.#ended(error),
     });
-    this.lost.catch(() => {}); // whoever waits is told; nobody has to
-    line.stream.on('data', (bytes: Buffer) => this.#receive(bytes));
-    line.stream.on('error', (error) => this.#lose(describeError(error)));
-    line.stream.on('close', () => this.#lose('the connection was closed'));
-    line.stream.on('end', () => this.#lose('the far side closed the connection'));
+    this.lost = this.#watch.lost;
   }
 
   exchange(request: Buffer, timeoutMs: number): Promise<WireAnswer> {
     return new Promise((resolve, reject) => {
-      if (this.#failure) return reject(this.#failure);
+      const { failure } = this.#watch;
+      if (failure) return reject(failure);
       this.#number = (this.#number + 1) % NUMBERS;
       this.#pending = { number: this.#number, expected: expectedOf(request), resolve, reject };
       this.#deadline = setTimeout(() => this.#settle({ kind: 'silent' }), timeoutMs);
@@ -64,17 +62,16 @@ export class TcpWire implements Wire {
   }
 
   close(): void {
-    this.#lose('closed', true);
-    this.#line.stream.destroy();
+    this.#watch.close();
   }
 
   #receive(bytes: Buffer): void {
     this.#received = Buffer.concat([this.#received, bytes]);
-    while (this.#received.length >= HEADER_BYTES && !this.#failure) {
+    while (this.#received.length >= HEADER_BYTES && !this.#watch.failure) {
       const length = this.#received.readUInt16BE(4);
       const isHeader = this.#received.readUInt16BE(2) === 0;
       if (!isHeader || length < BODY_BYTES_MIN || length > BODY_BYTES_MAX) {
-        this.#lose('what it sends is no Modbus TCP; for a device server use rtu_over_tcp');
+        this.#watch.lose('what it sends is no Modbus TCP; for a device server use rtu_over_tcp');
         return;
       }
       const end = HEADER_BYTES + length;
@@ -105,15 +102,9 @@ export class TcpWire implements Wire {
     pending?.resolve(answer);
   }
 
-  #lose(why: string, wanted = false): void {
-    if (this.#failure) return;
-    const advice = 'check the device and the network; it is connected again by itself';
-    const error = new HubError('BRIDGE_LOST', `${this.name}: ${why}; ${advice}`);
-    this.#failure = error;
+  #ended(error: HubError): void {
     clearTimeout(this.#deadline);
     this.#pending?.reject(error);
     this.#pending = undefined;
-    this.#end(wanted ? undefined : error);
-    this.#line.stream.destroy();
   }
 }

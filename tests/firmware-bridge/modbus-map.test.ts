@@ -8,9 +8,10 @@ import {
   holdsBits,
   type RegisterEntry,
 } from '../../firmware-bridge/modbus/register-map.ts';
-import { NUMBER_TYPES, rangeOf } from '../../firmware-bridge/modbus/register-type.ts';
+import { NUMBER_TYPES } from '../../firmware-bridge/modbus/register-type.ts';
 import { modbusSpec } from '../../firmware-bridge/modbus/spec.ts';
 import { encodeValue, valuesOf } from '../../firmware-bridge/modbus/value.ts';
+import { rangeOf } from '../../firmware-bridge/register/number.ts';
 import { problemsOf } from '../config/problems-of.ts';
 
 const TRANSPORT = { type: 'tcp', host: 'meter' };

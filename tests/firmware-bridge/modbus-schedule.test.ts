@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { RecentCount } from '../../firmware-bridge/modbus/recent-count.ts';
-import { type Group, Schedule } from '../../firmware-bridge/modbus/schedule.ts';
-import { SlaveHealth } from '../../firmware-bridge/modbus/slave-health.ts';
+import type { PollGroup } from '../../firmware-bridge/modbus/poll-group.ts';
 import { SlaveLink } from '../../firmware-bridge/modbus/slave-link.ts';
 import { modbusSpec } from '../../firmware-bridge/modbus/spec.ts';
+import { RecentCount } from '../../firmware-bridge/sampling/recent-count.ts';
+import { Schedule } from '../../firmware-bridge/sampling/schedule.ts';
+import { SourceHealth } from '../../firmware-bridge/sampling/source-health.ts';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 
 const TIMEOUT_MS = 500;
 
-function groups(intervals: readonly number[]): Group[] {
+function groups(intervals: readonly number[]): PollGroup[] {
   const slaves = intervals.map((_, i) => {
     return { unit: i + 1, device: `d${i + 1}`, registers: [{ metric: 'a', address: 0 }] };
   });
@@ -22,7 +23,7 @@ function groups(intervals: readonly number[]): Group[] {
       { slave, timeoutMs: TIMEOUT_MS, limits, proof },
       { clock: systemClock(), random: () => 0, logger: pino({ level: 'silent' }), garbled() {} },
     );
-    return { link, intervalMs: intervals[i] ?? 1, reads: [proof] };
+    return { source: link, intervalMs: intervals[i] ?? 1, reads: [proof] };
   });
 }
 
@@ -53,20 +54,20 @@ test('what is told of a counter is over a minute or two after its cause', () => 
 function simulate(living: number, dead: number, pollMs: number, untilMs: number) {
   const all = groups(Array.from({ length: living + dead }, () => 1_000));
   const schedule = new Schedule(all, 0);
-  const lost = new Set(all.slice(living).map(({ link }) => link));
+  const lost = new Set(all.slice(living).map(({ source }) => source));
   const seen = { polls: 0, tries: 0, triedMs: 0, latestMs: 0 };
   for (const link of lost) link.health.failed(0, 'no answer');
   for (let nowMs = 0; nowMs < untilMs; ) {
     const next = schedule.next(nowMs);
     if (next.is === 'wait') nowMs += next.delayMs;
     else if (next.is === 'poll') {
-      assert.ok(!lost.has(next.group.link), 'a dead slave is not polled');
+      assert.ok(!lost.has(next.group.source), 'a dead slave is not polled');
       seen.polls += 1;
       nowMs += pollMs;
     } else {
       nowMs += TIMEOUT_MS;
-      next.link.health.failed(nowMs, 'no answer');
-      schedule.retried(next.link, false, TIMEOUT_MS, nowMs);
+      next.source.health.failed(nowMs, 'no answer');
+      schedule.retried(next.source, false, TIMEOUT_MS, nowMs);
       seen.tries += 1;
       seen.triedMs += TIMEOUT_MS;
     }
@@ -91,7 +92,7 @@ test('on a line that is never free a dead slave still gets its try', () => {
 });
 
 test('a slave that fails is asked less and less often, and its gap begins with its last answer', () => {
-  const health = new SlaveHealth(TIMEOUT_MS);
+  const health = new SourceHealth(TIMEOUT_MS);
   assert.equal(health.answered(1_000), undefined);
   const pauses: number[] = [];
   for (let i = 0, nowMs = 2_000; i < 9; i++) {
@@ -105,7 +106,7 @@ test('a slave that fails is asked less and less often, and its gap begins with i
   assert.equal(health.answered(21_000), undefined);
   health.failed(22_000, 'one lost frame');
   assert.equal(health.answered(22_600), undefined, 'one lost frame is no gap');
-  health.lineLost(23_000, 'unplugged');
+  health.wayLost(23_000, 'unplugged');
   assert.equal(health.silent, true);
   assert.deepEqual(health.answered(25_000), { lengthMs: 2_400, failures: 2, why: 'unplugged' });
 });

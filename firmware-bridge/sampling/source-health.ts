@@ -1,9 +1,9 @@
 /**
- * Whether a slave answers, and when it is asked again when it does not. Pure: times are given.
- * `failing` from the first request without an answer; people are told from the second on, because
- * one lost frame is no outage.
+ * Whether something that is asked for values answers (a slave on a bus, a sensor), and when it is
+ * asked again when it does not. Pure: times are given. `failing` from the first request without an
+ * answer; people are told from the second on, because one lost frame is no outage.
  */
-export type SlaveState =
+export type SourceState =
   | { readonly is: 'answering' }
   | {
       readonly is: 'failing';
@@ -16,8 +16,8 @@ export type SlaveState =
       readonly sinceMs: number;
     };
 
-/** A slave that was away: what is recorded when it is back. */
-export interface SlaveGap {
+/** It was away: what is recorded when it is back. */
+export interface SourceGap {
   /** Since its last answer; when there was none, since the first failure. */
   readonly lengthMs: number;
   readonly failures: number;
@@ -29,9 +29,9 @@ const RETRY_DELAY_MIN_MS = 1_000;
 /** Someone who switches a device on again looks at the screen for about so long. */
 const RETRY_DELAY_MAX_MS = 30_000;
 
-export class SlaveHealth {
+export class SourceHealth {
   readonly #timeoutMs: number;
-  #state: SlaveState = { is: 'answering' };
+  #state: SourceState = { is: 'answering' };
   #lastAnswerMs: number | undefined;
 
   /** `timeoutMs`: how long an answer may take; the first pause is as long again. */
@@ -39,7 +39,7 @@ export class SlaveHealth {
     this.#timeoutMs = timeoutMs;
   }
 
-  get state(): SlaveState {
+  get state(): SourceState {
     return this.#state;
   }
 
@@ -53,15 +53,20 @@ export class SlaveHealth {
     this.#fail(nowMs, failures, why, this.#pauseMs(failures));
   }
 
-  /** The whole line was lost: it is away until it has answered again, and asked at once. */
-  lineLost(nowMs: number, why: string): void {
+  /** What it is reached through was lost: it is away until it answers again, and asked at once. */
+  wayLost(nowMs: number, why: string): void {
     if (this.#lastAnswerMs === undefined) return;
     if (this.#state.is === 'answering') this.#fail(nowMs, SILENT_FROM_FAILURES, why, 0);
     else this.#state = { ...this.#state, retryAtMs: nowMs };
   }
 
+  /** Does away with the pause that a failing one has. */
+  askAtOnce(nowMs: number): void {
+    if (this.#state.is === 'failing') this.#state = { ...this.#state, retryAtMs: nowMs };
+  }
+
   /** Answers the gap that has ended, when people were told of one. */
-  answered(nowMs: number): SlaveGap | undefined {
+  answered(nowMs: number): SourceGap | undefined {
     const before = this.#state;
     const wasSilent = this.silent;
     const lastAnswerMs = this.#lastAnswerMs;

@@ -1,13 +1,15 @@
-/** What the bridge hands to the hub. */
+/** What a bridge that reads values hands to the hub. */
 import type { Message } from '../../hub/core/event.ts';
-import type { SlaveGap } from './slave-health.ts';
-import type { SlaveLink } from './slave-link.ts';
-import type { Value } from './value.ts';
+import type { SourceGap } from './source-health.ts';
 
-type BridgeMessage = Omit<Message, 'source'>;
+export type BridgeMessage = Omit<Message, 'source'>;
+export type Value = number | string | boolean;
 
 /** As many as the hub decodes from one message (hub/process/decode/harvest.ts). */
 export const VALUES_PER_MESSAGE_MAX = 64;
+
+/** Who was away, for the event of a gap; what else names it comes after the device. */
+export type SourceName = Readonly<{ device: string } & Record<string, string | number>>;
 
 export function topicOf(template: string, device: string): string {
   return template.replace('{device}', device);
@@ -31,17 +33,16 @@ export function readingMessages(
   return messages;
 }
 
-/** That a slave was away, told when it is back. `nowMs` in ms since 1970. */
+/** That a source was away, told when it is back. `nowMs` in ms since 1970. */
 export function gapMessage(
   bridge: string,
-  link: SlaveLink,
-  gap: SlaveGap,
+  source: SourceName,
+  gap: SourceGap,
   nowMs: number,
 ): BridgeMessage {
   const event = {
     bridge,
-    device: link.device,
-    unit: link.unit,
+    ...source,
     // the wall clock may have been put right since
     from: new Date(nowMs - gap.lengthMs).toISOString(),
     to: new Date(nowMs).toISOString(),

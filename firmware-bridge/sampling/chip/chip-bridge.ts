@@ -1,0 +1,114 @@
+import { asId } from '../../../config/fields.ts';
+import type { Bridge, BridgeContext } from '../../../hub/core/bridge.ts';
+import { HubError } from '../../../hub/core/errors.ts';
+import { MACHINE, type MachineRoots } from '../../../hub/machine/roots.ts';
+import { Sampler } from '../sampler.ts';
+import { afterRealTime, sleep } from '../timer.ts';
+import { ChipSensor } from './chip-sensor.ts';
+import type { ChipFields, ChipsFields } from './fields.ts';
+import { findChips, matchChip } from './find-chips.ts';
+import type { Chip, ChipKind } from './kind.ts';
+
+/** Somebody who plugs a chip in looks at the screen for about so long. */
+const LOOK_EVERY_MS = 5_000;
+/** Of a chip that nobody has named: away for so long, it was taken away. */
+const FORGET_AFTER_MS = 86_400_000;
+/** As many as people read on one line. */
+const NAMED_MAX = 4;
+/** A board has some tens; one that makes new ones all the time fills no memory. */
+const CHIPS_MAX = 128;
+
+/**
+ * Chips that the kernel reads. `run` throws BRIDGE_LOST when there is none, or none can be read.
+ * New ones are read within seconds after the kernel has them.
+ */
+export class ChipBridge implements Bridge {
+  readonly #kind: ChipKind;
+  readonly #options: ChipsFields;
+  readonly #sys: string;
+  readonly #lookEveryMs: number;
+  readonly #sampler: Sampler;
+  #chips: readonly Chip[] = [];
+
+  constructor(
+    kind: ChipKind,
+    options: ChipsFields,
+    roots: Pick<MachineRoots, 'sys'> = MACHINE,
+    lookEveryMs = LOOK_EVERY_MS,
+  ) {
+    this.#kind = kind;
+    this.#options = options;
+    this.#sys = roots.sys;
+    this.#lookEveryMs = lookEveryMs;
+    this.#sampler = new Sampler({ topic: options.topic });
+  }
+
+  async run(context: BridgeContext, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await this.#look(context);
+    await this.#sampler.run(context, signal, (stopped) => this.#lookAgain(context, stopped));
+  }
+
+  async #lookAgain(context: BridgeContext, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await sleep(afterRealTime, this.#lookEveryMs, signal);
+      if (signal.aborted) return;
+      await this.#look(context);
+    }
+  }
+
+  /** Which chips the kernel has now. */
+  async #look(context: BridgeContext): Promise<void> {
+    this.#chips = await findChips(this.#kind, this.#sys);
+    if (this.#chips.length === 0) {
+      const { title, remedy } = this.#kind;
+      const why = `${this.#forWhom()}the kernel has no chip of ${title}: ${remedy}`;
+      this.#sampler.lost(context, why);
+      throw new HubError('BRIDGE_LOST', why);
+    }
+    const { chips } = this.#options;
+    for (const [i, chip] of chips.entries()) this.#add(`chip ${i}`, chip);
+    if (chips.length > 0) return;
+    this.#forgetTakenAway(context);
+    for (const { name, parent } of this.#chips) {
+      if (this.#sampler.sensors.length >= CHIPS_MAX) break;
+      const device = asId([name, parent].filter(Boolean).join('-'));
+      this.#add(device, { device, parent, ...(name === '' ? {} : { name }) });
+    }
+  }
+
+  #forWhom(): string {
+    const devices = this.#options.chips.slice(0, NAMED_MAX).map(({ device }) => device);
+    return devices.length === 0 ? '' : `${devices.join(', ')}: `;
+  }
+
+  #add(key: string, wanted: ChipFields): void {
+    const { interval, timeout } = this.#options;
+    const match = matchChip(wanted, this.#chips);
+    const parent = match.is === 'found' ? match.chip.parent : (wanted.parent ?? '');
+    this.#sampler.add(
+      new ChipSensor({
+        kind: this.#kind,
+        key,
+        wanted,
+        intervalMs: wanted.interval ?? interval,
+        timeoutMs: timeout,
+        lane: busOf(parent),
+        chips: () => this.#chips,
+      }),
+    );
+  }
+
+  #forgetTakenAway(context: BridgeContext): void {
+    const nowMs = context.clock.monotonicMs();
+    for (const { key } of this.#sampler.sensors) {
+      const sinceMs = this.#sampler.failingSinceMs(key);
+      if (sinceMs !== undefined && nowMs - sinceMs > FORGET_AFTER_MS) this.#sampler.remove(key);
+    }
+  }
+}
+
+/** `1` of `1-0076`, `spi0` of `spi0.0`: what the chips of one bus have in common. */
+function busOf(parent: string): string {
+  return parent.replace(/[-.].*$/, '');
+}
