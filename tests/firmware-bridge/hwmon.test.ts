@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { examine } from '../../firmware-bridge/hwmon/examine.ts';
+import { HWMON } from '../../firmware-bridge/hwmon/kind.ts';
+import { hwmonSpec } from '../../firmware-bridge/hwmon/spec.ts';
+import { ChipBridge } from '../../firmware-bridge/sampling/chip/chip-bridge.ts';
+import { createDecoder } from '../../hub/process/decode/decoder.ts';
+import { parsed, problemsOf } from '../config/problems-of.ts';
+import { bridgeContract } from '../contract/bridge.ts';
+import { BridgeSession } from '../support/bridge-session.ts';
+import { ROOT } from '../support/repository.ts';
+import { SysTree } from '../support/sys-tree.ts';
+import { until } from '../support/until.ts';
+
+const QUICK = { interval: '20 ms', timeout: '60 ms' };
+const LOOK_EVERY_MS = 30;
+const LM75 = 'devices/i2c-1/1-0048/hwmon/hwmon0';
+const BOARD = 'devices/platform/board.0/hwmon/hwmon1';
+
+/** As Linux shows them: the attributes are in the folder of the class, below that of the chip. */
+async function board(): Promise<SysTree> {
+  const tree = await SysTree.create();
+  await tree.files(LM75, { name: 'lm75\n', temp1_input: '23125\n', temp1_max: '80000\n' });
+  await tree.link('class/hwmon/hwmon0', LM75);
+  await tree.files(BOARD, {
+    ...{ name: 'nct6775\n', in0_input: '872\n', in0_alarm: '1\n', in1_input: '12048\n' },
+    ...{ fan1_input: '1205\n', fan1_alarm: '0\n', curr1_input: '-1500\n', pwm1: '128\n' },
+    ...{ power1_average: '3250000\n', energy1_input: '5000000\n', humidity1_input: '45500\n' },
+    ...{ temp2_input: '41500\n', temp2_label: 'SYSTIN\n', temp2_max_alarm: '0\n' },
+    ...{ temp3_input: '127000\n', temp3_fault: '1\n', intrusion0_alarm: '0\n', alarms: '3\n' },
+  });
+  await tree.link('class/hwmon/hwmon1', BOARD);
+  return tree;
+}
+
+const bridgeOn = (tree: SysTree, options: object = {}) =>
+  new ChipBridge(HWMON, hwmonSpec.options.parse({ ...QUICK, ...options }), tree, LOOK_EVERY_MS);
+
+async function begin(t: TestContext, options: object = {}) {
+  const tree = await board();
+  const session = new BridgeSession();
+  t.after(async () => {
+    await session.stop();
+    await tree[Symbol.asyncDispose]();
+  });
+  session.begin(bridgeOn(tree, options));
+  const of = (topic: string) =>
+    session.messages
+      .filter((message) => message.topic === topic)
+      .map(({ payload }) => {
+        const { time: _, ...values } = JSON.parse(payload.toString());
+        return values;
+      });
+  return { tree, session, of };
+}
+
+bridgeContract('hwmon', {
+  start: async () => {
+    const tree = await board();
+    return {
+      bridge: bridgeOn(tree),
+      loseHardware: () => tree.remove('class'),
+      stop: () => tree[Symbol.asyncDispose](),
+    };
+  },
+  periodMs: 30,
+  hasHardware: true,
+  unacceptedMax: 1,
+});
+
+test('everything that a chip measures is read in the units of people', async (t) => {
+  const { session, of } = await begin(t);
+  await until(
+    'both',
+    () => of('hwmon/nct6775-board-0').length > 0 && of('hwmon/lm75-1-0048').length > 0,
+  );
+  assert.deepEqual(of('hwmon/lm75-1-0048')[0], { temperature1: 23.125 });
+  assert.deepEqual(of('hwmon/nct6775-board-0')[0], {
+    ...{ voltage0: 0.872, voltage0_alarm: true, voltage1: 12.048, fan1: 1205, fan1_alarm: false },
+    ...{ current1: -1.5, power1: 3.25, energy1: 5, humidity1: 45.5, temperature2: 41.5 },
+    ...{ temperature2_max_alarm: false, intrusion0_alarm: false },
+  });
+  await until('it is told', () =>
+    /temp3: temp3_fault says that it cannot be trusted/.test(session.detail ?? ''),
+  );
+});
+
+test('channels are chosen by the name of the kernel or by their label', async (t) => {
+  const channels = [
+    { channel: 'SYSTIN', unit: '°C' },
+    { channel: 'in1', metric: 'supply', scale: 2 },
+  ];
+  const chips = [{ name: 'nct6775', device: 'board', channels }];
+  const { of } = await begin(t, { chips });
+  await until('a message', () => of('hwmon/board').length > 0);
+  assert.deepEqual(of('hwmon/board')[0], { systin: 41.5, supply: 24.096 });
+});
+
+test('a chip that is unplugged is named, and its gap is told when it is back', async (t) => {
+  const { tree, session, of } = await begin(t);
+  await until('a message', () => of('hwmon/lm75-1-0048').length > 0);
+  await tree.remove(LM75);
+  await until('it is told', () =>
+    /^1 of 2 cannot be read; lm75-1-0048 \(lm75 at 1-0048\)/.test(session.detail ?? ''),
+  );
+  await tree.files(LM75, { name: 'lm75\n', temp1_input: '24000\n' });
+  await until('the gap', () => of('holdfast/bridge/bridge-1').length === 1);
+  await until('it is read', () => of('hwmon/lm75-1-0048').at(-1)?.temperature1 === 24);
+});
+
+test('doctor names the chips, their channels, and what is missing', async (t) => {
+  const tree = await board();
+  t.after(() => tree[Symbol.asyncDispose]());
+  const chips = [{ name: 'lm75', device: 'a', channels: [{ channel: 'temp2' }] }];
+  const options = hwmonSpec.options.parse({ chips });
+  const findings = await examine(options, new AbortController().signal, tree);
+  assert.deepEqual(
+    findings.map(({ severity, detail, remedy }) => `${severity}: ${detail} ${remedy ?? ''}`.trim()),
+    [
+      'ok: lm75 at 1-0048 has temp1',
+      'problem: lm75 at 1-0048 has no channel `temp2` Correct `channel`: it has temp1.',
+    ],
+  );
+});
+
+test('the example of the README is valid, and its metrics have units', () => {
+  const readme = readFileSync(join(ROOT, 'firmware-bridge/hwmon/README.md'), 'utf8');
+  const example = `hub: { id: h }\n${/```yaml\n(.*?)```/s.exec(readme)?.[1] ?? ''}`;
+  assert.deepEqual(problemsOf(example), []);
+  assert.equal(parsed(example).bridges.length, 1);
+  const channels = [{ channel: 'temp1', metric: 'temperature' }];
+  const options = hwmonSpec.options.parse({ chips: [{ name: 'lm75', device: 'a', channels }] });
+  const { readings } = createDecoder(hwmonSpec.decode(options))({
+    ...{ lane: 'normal', offset: 0, kind: 'message', source: 'bridge:x', bootId: 'b' },
+    ...{ topic: 'hwmon/a', payload: Buffer.from('{"temperature":21.44,"fan2":50,"current1":1}') },
+    ...{ receivedMs: Date.now(), timeQuality: 'synced', monotonicMs: 1 },
+  });
+  assert.deepEqual(
+    readings.map(({ device, metric, unit }) => `${device} ${metric} ${unit}`),
+    ['a temperature °C', 'a fan2 rpm', 'a current1 A'],
+  );
+});
