@@ -1,0 +1,46 @@
+import type { Finding } from '../../hub/core/finding.ts';
+import { examineProgram } from '../child/examine.ts';
+import { driverAt, findBus, type Surroundings, THIS_MACHINE, takenBy } from './adapter.ts';
+import type { I2cFields } from './fields.ts';
+import { toolPath } from './tool-shell.ts';
+
+/**
+ * What `holdfast doctor` says of a bus and the addresses on it. Sends nothing over the bus: for
+ * some devices even being asked whether they are there is an instruction.
+ */
+export async function examineBus(
+  { bus: wanted, devices }: I2cFields,
+  _signal: AbortSignal,
+  { roots }: Surroundings = THIS_MACHINE,
+): Promise<readonly Finding[]> {
+  const found = await findBus(wanted, roots);
+  const tools = await examineTools();
+  if (found.is === 'unusable') {
+    const subject = `i2c ${wanted}`;
+    return [
+      { severity: 'problem', subject, detail: found.problem, remedy: found.remedy },
+      ...tools,
+    ];
+  }
+  const { adapter, path } = found;
+  const findings: Finding[] = [
+    { severity: 'ok', subject: `i2c ${path}`, detail: `${path} (${adapter.name}) can be used` },
+    ...tools,
+  ];
+  for (const { device, address } of devices) {
+    const driver = await driverAt(roots, adapter.number, address);
+    if (driver === undefined) continue;
+    const { problem, remedy } = takenBy(driver, adapter.number, address);
+    const subject = `i2c ${path} 0x${address.toString(16)}`;
+    findings.push({ severity: 'problem', subject, detail: `${device}: ${problem}`, remedy });
+  }
+  return findings;
+}
+
+/** Only when it is missing it is worth a line. */
+async function examineTools(): Promise<Finding[]> {
+  const attempt = { command: 'i2ctransfer', cwd: undefined, path: toolPath() };
+  const finding = await examineProgram(attempt);
+  if (finding.severity === 'ok') return [];
+  return [{ ...finding, remedy: 'sudo apt install i2c-tools' }];
+}
