@@ -164,10 +164,12 @@ class Expansion {
   }
 
   /**
-   * Keys that end in `_file` name files; relative ones start at the folder of the configuration.
+   * Keys that end in `_file` or `_dir`, and `file`, are paths; relative ones start at the folder of
+   * the configuration.
    */
   #absolute(key: string, value: unknown, schema: Schema): unknown {
-    const isPath = key.endsWith('_file') && schema !== undefined && typeof value === 'string';
+    const isPath =
+      /(^file|_file|_dir)$/.test(key) && schema !== undefined && typeof value === 'string';
     return isPath && value !== '' && !isAbsolute(value)
       ? resolve(this.#input.baseDir, value)
       : value;

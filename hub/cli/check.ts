@@ -1,6 +1,6 @@
+import { checkConfig } from '../../config/check.ts';
 import type { Environment } from '../../config/environment.ts';
 import { resolveConfigFile } from '../../config/find-file.ts';
-import { loadConfig } from '../../config/load.ts';
 import { ConfigError, renderProblem } from '../../config/problem.ts';
 import type { HubConfig } from '../../config/schema.ts';
 import { ERRORS } from '../core/errors.ts';
@@ -19,14 +19,15 @@ export interface CheckIo {
 }
 
 /**
- * `holdfast check`: validates the configuration as `run` would. Returns the exit code: 0, or 78
- * with every problem, a line each on stderr, or as `{ ok, file, problems, more }` on stdout with
- * `--json`.
+ * `holdfast check`: validates the configuration as `run` would, and lets plugins check their part.
+ * Returns the exit code: 0, or 78 with every problem, a line each on stderr, or as
+ * `{ ok, file, problems, more }` on stdout with `--json`.
  */
 export async function checkCommand(options: CheckOptions, io: CheckIo): Promise<number> {
   const source = resolveConfigFile(options.config);
   try {
-    const { config, file } = loadConfig(source, io.env);
+    const never = new AbortController().signal;
+    const { config, file } = await checkConfig(source, io.env, never);
     if (options.json) io.stdout.write(`${JSON.stringify({ ok: true, file, problems: [] })}\n`);
     else io.stdout.write(summary(config, file));
     return 0;
