@@ -3,6 +3,7 @@
  * validated: a mistake somewhere else must not keep these from being reported with it.
  */
 import { BlockList, isIP } from 'node:net';
+import { bridgeViolations } from './bridge-rules.ts';
 import { budgetViolations } from './budget-rules.ts';
 import { HTTP_PORT } from './schema.ts';
 import { dataAt } from './schema-walk.ts';
@@ -32,6 +33,7 @@ export function violations(data: unknown): Violation[] {
     ...uniqueIds(data, 'sinks'),
     ...uniqueIds(data, 'bridges'),
     ...uniqueIds(data, 'object_storage'),
+    ...bridgeViolations(listAt(data, 'bridges')),
     ...claimChecks(data),
     ...formerNames(data),
     ...anonymousAccess(data),

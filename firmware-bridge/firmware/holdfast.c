@@ -86,8 +86,8 @@ static void pump(holdfast_link *link) {
   uint8_t left = (uint8_t)(link->tx_length - link->tx_at);
   if (left == 0) return;
   size_t taken = config->write(config->user, link->tx + link->tx_at, left);
-  link->tx_at = (uint8_t)(link->tx_at + (taken < left ? taken : left));
-  if (link->tx_at == link->tx_length) link->tx_length = link->tx_at = 0;
+  if (taken < left) link->tx_at = (uint8_t)(link->tx_at + taken);
+  else link->tx_length = link->tx_at = 0;
 }
 
 /* Sends the frame whose type is at tx[1] and which ends before `end`. */
@@ -141,7 +141,7 @@ static uint8_t read_record(const holdfast_link *link, uint16_t index, uint8_t *r
   if (index >= link->ring_count) return 0;
   uint16_t at = ring_place(link, index);
   uint8_t length = *ring_byte(link, at);
-  for (uint8_t i = 0; i < length; i++) record[i] = *ring_byte(link, (uint16_t)(at + 1 + i));
+  for (uint8_t left = length; left > 0; left--) *record++ = *ring_byte(link, ++at);
   return length;
 }
 
@@ -175,9 +175,9 @@ static bool give_way(holdfast_link *link, uint8_t need) {
   while (left > 0) {
     if (kept-- == 0) {
       uint16_t bytes = (uint16_t)(*ring_byte(link, 0) + 1);
-      uint8_t lost[4];
-      for (uint8_t i = 0; i < 4; i++) lost[i] = *ring_byte(link, (uint16_t)(1 + LOST + i));
-      link->unreported += get32(lost) + 1;
+      uint32_t lost = 0;
+      for (uint8_t i = 4; i > 0; i--) lost = lost << 8 | *ring_byte(link, (uint16_t)(LOST + i));
+      link->unreported += lost + 1;
       ring_skip(link, bytes);
       left = (uint16_t)(left - bytes);
     } else {
@@ -207,11 +207,8 @@ HOLDFAST_APART static void take_time(holdfast_link *link, const uint8_t *at) {
 }
 
 holdfast_time_quality holdfast_time(holdfast_link *link, uint64_t *ms) {
-  uint8_t time[8] = {0};
   look_at_clock(link);
-  add48(time, link->clock);
-  add48(time, link->offset);
-  *ms = get64(time);
+  sum48(ms, link->clock, link->offset);
   return (holdfast_time_quality)link->quality;
 }
 
@@ -413,8 +410,7 @@ static void say_hello(holdfast_link *link) {
   *at++ = VERSION;
   at = put16(at, link->nonce);
   at = put32(at, link->session);
-  at = put32(at, link->first);
-  at = put32(at, link->first + link->sent);
+  at = put32(put32(at, link->first), link->first + link->sent);
   *at++ = HOLDFAST_WINDOW;
   *at++ = HOLDFAST_FRAME_MAX;
   if (device > 32) device = 32;

@@ -19,12 +19,6 @@ static uint32_t get32(const uint8_t *at) {
   return value;
 }
 
-static uint64_t get64(const uint8_t *at) {
-  uint64_t value;
-  memcpy(&value, at, sizeof value);
-  return value;
-}
-
 static uint8_t *put16(uint8_t *at, uint16_t value) {
   memcpy(at, &value, sizeof value);
   return at + sizeof value;
@@ -38,8 +32,6 @@ static uint8_t *put32(uint8_t *at, uint32_t value) {
 static uint16_t get16(const uint8_t *at) { return (uint16_t)(at[0] | (uint16_t)at[1] << 8); }
 
 static uint32_t get32(const uint8_t *at) { return get16(at) | (uint32_t)get16(at + 2) << 16; }
-
-static uint64_t get64(const uint8_t *at) { return (uint64_t)get32(at + 4) << 32 | get32(at); }
 
 static uint8_t *put16(uint8_t *at, uint16_t value) {
   at[0] = (uint8_t)value;
@@ -60,6 +52,21 @@ static void add48(uint8_t *to, const uint8_t *more) {
     sum = (uint16_t)(to[i] + more[i] + (sum >> 8));
     to[i] = (uint8_t)sum;
   }
+}
+
+/* As a number. Added in place where that is possible: 64 bits cost an AVR a hundred bytes. */
+static void sum48(uint64_t *sum, const uint8_t *a, const uint8_t *b) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  uint8_t *bytes = (uint8_t *)sum;
+  *sum = 0;
+  add48(bytes, a);
+  add48(bytes, b);
+#else
+  uint8_t bytes[6] = {0};
+  add48(bytes, a);
+  add48(bytes, b);
+  *sum = (uint64_t)get16(bytes + 4) << 32 | get32(bytes);
+#endif
 }
 
 /* `to` becomes `from - to`. */

@@ -12,12 +12,17 @@ export interface LinkFactoryOptions {
 /** Holdfast Link on a serial port. Devices that were met once are its own. */
 export function linkFactory({ topic, random }: LinkFactoryOptions): SessionFactory {
   const devices = new Set<string>();
+  let isKnown = false;
+  const know = (state: ReadonlyMap<string, unknown>) => {
+    for (const key of state.keys()) devices.add(key.slice(STATE_PREFIX.length).split('/')[0] ?? '');
+    isKnown = true;
+  };
   return {
     statePrefix: STATE_PREFIX,
-    owns: (device) => devices.has(device),
+    know,
+    owns: (device) => devices.has(device) || (isKnown ? false : undefined),
     open(bridgeId, state) {
-      for (const key of state.keys())
-        devices.add(key.slice(STATE_PREFIX.length).split('/')[0] ?? '');
+      know(state);
       return new LinkSession({
         state,
         topic: (device, metric) => topic(bridgeId, device, metric),

@@ -20,7 +20,7 @@ import type {
   SessionTime,
 } from '../serial/session.ts';
 import { DeviceMemory, forgotten, type Slots, slotsOf } from './device-memory.ts';
-import { Deframer } from './frame.ts';
+import { Deframer, FRAME_BYTES_MAX } from './frame.ts';
 import { readingOf } from './reading.ts';
 import * as wire from './wire.ts';
 
@@ -311,10 +311,10 @@ export class LinkSession implements SerialSession {
       return `\`${order.device}\` does not answer on the port; ${there} there`;
     }
     const name = Buffer.from(order.name);
-    const frameBytes = wire.COMMAND_BYTES + name.length + order.payload.length;
-    const { frameBytesMax } = current.hello;
-    if (frameBytes > frameBytesMax)
-      return `the command has ${frameBytes} bytes, and the device takes ${frameBytesMax}`;
+    const bytes = name.length + order.payload.length;
+    const bytesMax = Math.min(current.hello.frameBytesMax, FRAME_BYTES_MAX) - wire.COMMAND_BYTES;
+    if (bytes > bytesMax)
+      return `name and data have ${bytes} bytes, and \`${order.device}\` takes ${bytesMax}`;
     // the same order has the same number after a restart too, so the device does it once
     const wireId = crc32(order.id);
     const frame = wire.command(wireId, name, order.payload);

@@ -89,6 +89,9 @@ function keyOf(key: string): string {
 
 function problemOf(device: string, answer: CommandRefusal, reply: FastifyReply): Problem {
   switch (answer.kind) {
+    case 'not_ready':
+      reply.header('retry-after', RETRY_AFTER_S);
+      return new Problem(503, 'The hub is starting or stopping. Nothing was sent; try again.');
     case 'no_device':
       return new Problem(
         404,

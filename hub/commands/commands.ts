@@ -19,7 +19,7 @@ import type {
   CommandRequest,
   CommandTaker,
 } from '../core/command.ts';
-import { describeError, HubError } from '../core/errors.ts';
+import { describeError } from '../core/errors.ts';
 import type { Actor } from '../core/operation.ts';
 import { type BookLog, CommandBook } from './command-book.ts';
 import { type CommandFact, type CommandRecord, commandOf } from './command-record.ts';
@@ -129,12 +129,12 @@ export class Commands {
 
   /** Resolves when the command is durable. Errors: those of a log that cannot be written. */
   async give(request: CommandRequest, actor: Actor): Promise<CommandAnswer> {
-    if (this.#state === 'idle')
-      throw new HubError('SERVICE_UNAVAILABLE', 'the hub is starting or stopping');
+    if (this.#state === 'idle') return { kind: 'not_ready' };
     const known = this.#sameKey(request);
     if (known) return await this.#repeated(known, fingerprintOf(request));
     const { device } = request;
-    const queue = this.#queues.find(({ target }) => target.taker.owns(device, target.id));
+    const queue = this.#queueOf(device);
+    if (queue === 'unknown') return { kind: 'not_ready' };
     if (!queue && !this.#options.knows(device)) return { kind: 'no_device' };
     const detail = queue?.target.problem();
     if (queue && detail !== undefined)
@@ -159,6 +159,17 @@ export class Commands {
     else this.#mqtt.send(order, record).catch((error) => this.#failed(record.id, error));
     this.#watchTime();
     return { kind: 'command', command: commandOf(record), repeated: false };
+  }
+
+  /** Of which bridge the device is; undefined: of none. */
+  #queueOf(device: string): Queue | 'unknown' | undefined {
+    let isSure = true;
+    for (const queue of this.#queues) {
+      const owns = queue.target.taker.owns(device, queue.target.id);
+      if (owns === true) return queue;
+      isSure &&= owns === false;
+    }
+    return isSure ? undefined : 'unknown';
   }
 
   #sameKey({ device, idempotencyKey }: CommandRequest): CommandRecord | undefined {

@@ -48,8 +48,9 @@ export interface CommandRequest {
 }
 
 /**
- * What became of a request. `no_device`: nothing here knows it. `bridge_down`: the hardware that it
- * hangs on is not there. `too_many`: so many wait already. `key_reused`: the key was used for
+ * What became of a request. `not_ready`: the hub or a bridge has just started, or stops, and cannot
+ * say yet whose device it is. `no_device`: nothing here knows it. `bridge_down`: the hardware that
+ * it hangs on is not there. `too_many`: so many wait already. `key_reused`: the key was used for
  * another command. Only with `command` something was or will be done.
  */
 export type CommandAnswer =
@@ -57,6 +58,7 @@ export type CommandAnswer =
   | CommandRefusal;
 
 export type CommandRefusal =
+  | { readonly kind: 'not_ready' }
   | { readonly kind: 'no_device' }
   | { readonly kind: 'bridge_down'; readonly bridge: string; readonly detail: string }
   | { readonly kind: 'too_many'; readonly waiting: number }
@@ -80,9 +82,9 @@ export type CommandOutcome =
 export interface CommandTaker {
   /**
    * Whether commands for `device` are for this bridge, which runs as `bridgeId`; also asked while
-   * its hardware is away.
+   * its hardware is away. Undefined: it has just started and does not know yet.
    */
-  owns(device: string, bridgeId: string): boolean;
+  owns(device: string, bridgeId: string): boolean | undefined;
   /**
    * Carries out one command; the next one comes when this one has ended. `sent` is called when it
    * has gone out and an answer is waited for. Aborts when its time to live is over or the hub

@@ -10,6 +10,7 @@ import type { Clock } from '../core/clock.ts';
 import type { CommandTaker } from '../core/command.ts';
 import { describeError, HubError } from '../core/errors.ts';
 import type { Message } from '../core/event.ts';
+import { sampledWarnings } from '../core/sampled-warnings.ts';
 import type { BridgeStatus } from '../core/status.ts';
 import { BridgeMemory, type StateStorage } from './bridge-memory.ts';
 import type { Intake, IntakePort } from './intake.ts';
@@ -19,6 +20,9 @@ const RETRY_DELAY_MIN_MS = 500;
 const RETRY_DELAY_MAX_MS = 30_000;
 /** As describeError: a few lines of a screen. */
 const DETAIL_CHARACTERS_MAX = 500;
+/** Of one reason. */
+const WARN_EVERY_MS = 60_000;
+const LOST = 'the bridge lost its hardware and tries again';
 /** A bridge that does not end within this time after the abort is left behind. */
 const STOP_TIMEOUT_MS = 2_000;
 
@@ -85,7 +89,9 @@ export class BridgeRunner {
   }
 
   async #run(): Promise<void> {
-    const { bridge, logger } = this.#options;
+    const { bridge, logger, clock } = this.#options;
+    const monotonicMs = () => clock.monotonicMs();
+    const warn = sampledWarnings({ logger, monotonicMs, perKeyMs: WARN_EVERY_MS });
     for (let failures = 0; !this.#stop.signal.aborted; failures++) {
       let retryAfterMs: number | undefined;
       try {
@@ -116,9 +122,8 @@ export class BridgeRunner {
         if (this.#stop.signal.aborted) return;
         if (error instanceof HubError) retryAfterMs = error.retryAfterMs;
         const detail = describeError(error);
-        // hardware that is away for days says so once
-        if (detail !== this.#detail)
-          logger.warn({ error: detail }, 'the bridge lost its hardware and tries again');
+        // hardware that is away for days says so once, a loose plug once a minute
+        if (detail !== this.#detail) warn(detail, LOST, () => ({ error: detail }));
         this.#detail = detail;
       }
       this.#state = 'backoff';

@@ -18,6 +18,37 @@ describe('rules across keys', () => {
     assert.equal(both.sinks.length + both.bridges.length, 2);
   });
 
+  it('a port, and the commands for a device, belong to one bridge', () => {
+    const bridges = (...items: string[]) =>
+      `bridges:\n${items.map((one) => `  - ${one}\n`).join('')}`;
+    const serial = (id: string, more: string) => `{id: ${id}, type: serial, ${more}}`;
+    const modbus = (port: string, device: string) =>
+      `{id: m, type: modbus, transport: {type: rtu, port: ${port}}, slaves: [{unit: 1, device: ${device}, registers: [{metric: v, address: 0}]}]}`;
+    const a = serial('a', 'port: /dev/x');
+    assert.deepEqual(problemsOf(bridges(a, serial('b', 'port: /dev/x'))), [
+      '3:33  bridges[1].port — is the port /dev/x, as of bridges[0]; only one can open it',
+    ]);
+    assert.deepEqual(problemsOf(bridges(a, modbus('/dev/x', 'd'))), [
+      '3:56  bridges[1].transport.port — is the port /dev/x, as of bridges[0]; only one can open it',
+    ]);
+    const usb = 'usb: {vendor_id: "0403", serial_number: A1}';
+    assert.match(
+      problemsOf(bridges(serial('a', usb), serial('b', usb))).join(),
+      /bridges\[1\].usb — is the port with vendor_id 0403, serial_number A1, as of bridges\[0\]/,
+    );
+    const writes = serial('w', 'port: /dev/y, write: {devices: [d, e]}');
+    const also = 'is the device `d`, as of bridges[0]; a command for it has one way to go';
+    assert.deepEqual(problemsOf(bridges(writes, modbus('/dev/x', 'd'))), [
+      `3:92  bridges[1].slaves[0].device — ${also}`,
+    ]);
+    assert.match(
+      problemsOf(bridges(modbus('/dev/x', 'w'), serial('w', 'port: /dev/y, write: {}'))).join(),
+      /bridges\[1\].write — is the device `w`/,
+    );
+    const apart = [a, serial('b', 'port: /dev/z'), writes, modbus('/dev/t', 'f')];
+    assert.deepEqual(problemsOf(bridges(...apart)), []);
+  });
+
   it('one sink goes on from the place of a former one, which is configured no more', () => {
     const sink = (id: string, formerly: string) =>
       `  - {id: ${id}, type: file, path: ${id}, formerly: ${formerly}}\n`;

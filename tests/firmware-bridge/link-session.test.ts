@@ -237,7 +237,7 @@ test('a command goes to the device that is there, again until it answers, and fi
   assert.ok(refused?.outcome.state === 'failed');
   assert.match(refused.outcome.detail, /`other` does not answer on the port; `nano` is there/);
   const [large] = hub.session.command(order('nano', 200), hub.now).ended ?? [];
-  assert.ok(large?.outcome.state === 'failed' && /takes 128/.test(large.outcome.detail));
+  assert.ok(large?.outcome.state === 'failed' && /`nano` takes 120/.test(large.outcome.detail));
   hub.take(hub.session.command(order('nano'), hub.now));
   hub.nowMs += 1_100;
   hub.take(hub.session.tick(hub.now));
@@ -254,9 +254,11 @@ test('what a port remembers is bounded, and says whose commands go over it', () 
     topic: (_, device, metric) => topic(device, metric),
     random: () => 0.5,
   });
-  assert.equal(factory.owns('board-07', 'x'), false);
+  assert.equal(factory.owns('board-07', 'x'), undefined, 'nobody has said yet');
+  factory.know?.(state);
+  assert.equal(factory.owns('board-07', 'x'), true, 'also without its port');
+  assert.equal(factory.owns('nano', 'x'), false);
   const session = factory.open('x', state);
-  assert.equal(factory.owns('board-07', 'x'), true);
   const board = new LinkBoard();
   board.held.push(1);
   const now = { wallMs: 0, monotonicMs: 0, synced: false };

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { packageRoot } from '../../config/find-file.ts';
 import type { ApiOptions } from '../../hub/api/server.ts';
 import type { Command } from '../../hub/core/command.ts';
 import { problemOf, startApi } from '../support/api-fixture.ts';
@@ -27,6 +30,34 @@ async function start(t: TestContext, options: Partial<ApiOptions> = {}) {
   const post = (body: string, headers = {}, path = PATH) => ask('POST', path, body, headers);
   return { view, post, get: (path: string) => ask('GET', path) };
 }
+
+/** Bodies of the commands that the pages give with curl. */
+async function shownCommands(): Promise<string[]> {
+  const bridges = join(packageRoot(), 'firmware-bridge');
+  const pages = [join(packageRoot(), 'docs', 'commands.md')];
+  for (const name of await readdir(bridges)) pages.push(join(bridges, name, 'README.md'));
+  const texts = await Promise.all(pages.map((page) => readFile(page, 'utf8').catch(() => '')));
+  const blocks = texts.flatMap((text) => [...text.matchAll(/```sh\n(.*?)```/gs)]);
+  const curls = blocks.flatMap(([, block = '']) => block.split(/^(?=curl )/m));
+  return curls
+    .filter((curl) => /\/commands\b/.test(curl))
+    .flatMap((curl) => /-d '([^']+)'/.exec(curl)?.[1] ?? []);
+}
+
+test('commands API: what the pages show is taken', async (t) => {
+  const { post } = await start(t);
+  const bodies = await shownCommands();
+  assert.ok(bodies.length >= 3, `${bodies}`);
+  for (const body of bodies) assert.equal((await post(body)).status, 202, body);
+});
+
+test('commands API: a hub that has just started asks for patience', async (t) => {
+  const { view, post } = await start(t);
+  view.commandAnswer = { kind: 'not_ready' };
+  const answer = await post('{"name":"set"}');
+  assert.match(problemOf(answer, 503), /starting or stopping. Nothing was sent/);
+  assert.equal(answer.headers['retry-after'], '5');
+});
 
 test('commands API: takes a command, says where it is, and shows it', async (t) => {
   const { view, post, get } = await start(t);

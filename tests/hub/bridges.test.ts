@@ -5,11 +5,15 @@ import { pino } from 'pino';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { Bridge } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
-import { BridgeRunner } from '../../hub/intake/bridges.ts';
+import { BridgeRunner, type BridgeRunnerOptions } from '../../hub/intake/bridges.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
 import { until } from '../support/until.ts';
 
-async function runner(t: TestContext, run: Bridge['run']) {
+async function runner(
+  t: TestContext,
+  run: Bridge['run'],
+  given: Partial<Pick<BridgeRunnerOptions, 'clock' | 'logger'>> = {},
+) {
   const fixture = await brokerFixture(t);
   const bridge = new BridgeRunner({
     id: 'one',
@@ -20,6 +24,7 @@ async function runner(t: TestContext, run: Bridge['run']) {
     clock: systemClock(),
     random: () => 0,
     logger: pino({ level: 'silent' }),
+    ...given,
   });
   t.after(() => bridge.stop());
   return { fixture, bridge };
@@ -94,6 +99,26 @@ test('a bridge that loses its hardware is run again, and its state tells why', a
   assert.equal(runs, 3);
   assert.ok(signalOfBridge);
   assert.equal(getEventListeners(signalOfBridge, 'abort').length, 1, 'only that of the bridge');
+});
+
+test('a loose plug is told once a minute, with how often it was', async (t) => {
+  const lines: string[] = [];
+  const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  let nowMs = 0;
+  const clock = { ...systemClock(), monotonicMs: () => nowMs };
+  let runs = 0;
+  const flapping: Bridge['run'] = async (context) => {
+    context.connected();
+    runs++;
+    throw new HubError('BRIDGE_LOST', 'unplugged', { retryAfterMs: 1 });
+  };
+  const { bridge } = await runner(t, flapping, { logger, clock });
+  bridge.start();
+  await until('some runs', () => runs >= 5);
+  assert.equal(lines.length, 1);
+  nowMs += 60_000;
+  await until('told again', () => lines.length === 2);
+  assert.match(lines[1] ?? '', /unplugged.*and \d+ more like it before/);
 });
 
 test('a bridge that ends by itself is run again; stop ends the pause at once', async (t) => {

@@ -19,11 +19,12 @@ class Bridge implements CommandTarget {
   readonly orders: CommandOrder[] = [];
   readonly #ends: ((outcome: CommandOutcome) => void)[] = [];
   trouble: string | undefined;
+  isKnown = true;
   running = 0;
   runningMost = 0;
 
   readonly taker: CommandTarget['taker'] = {
-    owns: (device) => device.startsWith('motor-'),
+    owns: (device) => (this.isKnown ? device.startsWith('motor-') : undefined),
     carryOut: async (order, sent, signal) => {
       this.orders.push(order);
       this.runningMost = Math.max(this.runningMost, ++this.running);
@@ -163,6 +164,15 @@ test('an unknown device and a bridge without its hardware are refused, and nothi
   assert.deepEqual(await commands.give(wanted('motor-1'), SOMEBODY), down);
   assert.deepEqual(commands.list('motor-1'), []);
   assert.deepEqual(await factsOf(fixture), []);
+});
+
+test('while a bridge cannot say whose a device is, nothing goes another way', async (t) => {
+  const { fixture, bridge, commands } = await start(t);
+  bridge.isKnown = false;
+  assert.deepEqual(await commands.give(wanted('lamp'), SOMEBODY), { kind: 'not_ready' });
+  assert.deepEqual(await factsOf(fixture), []);
+  bridge.isKnown = true;
+  assert.equal((await given(commands, wanted('lamp'))).via, 'mqtt');
 });
 
 test('a command expires before its turn, and while an answer is waited for', async (t) => {

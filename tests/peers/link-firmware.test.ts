@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../config/find-file.ts';
+import { bridgeStatus } from '../support/command-client.ts';
 import {
   type Board,
   compileHost,
@@ -26,6 +26,8 @@ const HOST = { gcc: 'gcc libc6-dev' };
 const RIG = { ...HOST, socat: 'socat' };
 const AVR = { 'avr-gcc': 'gcc-avr avr-libc' };
 const ARM = { 'arm-none-eabi-gcc': 'gcc-arm-none-eabi libnewlib-arm-none-eabi' };
+/** How often the hub is killed and the line cut. */
+const ROUNDS = Number(process.env['HOLDFAST_LINK_ROUNDS'] ?? 3);
 const FUZZ_SECONDS = Number(process.env['HOLDFAST_FUZZ_SECONDS'] ?? 3);
 /** An order of magnitude more than a run takes on two shared cores. */
 const RUN_MS_MAX = 120_000;
@@ -148,7 +150,7 @@ test('a killed hub, a cut line and wrong bits: every acknowledged reading is sto
   const rig = await LinkRig.start(t);
   let hub = await rig.startHub();
   const board = rig.board({
-    readings: 2_000,
+    readings: 650 * ROUNDS,
     intervalMs: 8,
     errorsPerMillion: 300,
     seed,
@@ -158,13 +160,13 @@ test('a killed hub, a cut line and wrong bits: every acknowledged reading is sto
     const goal = board.acked.length + count;
     return until(`${goal} acknowledged`, () => board.acked.length >= goal, RUN_MS_MAX);
   };
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     await more(150);
     await hub.kill('SIGKILL');
     hub = await rig.startHub();
     await more(150);
     await rig.cut();
-    await delay(200);
+    await until('the loss', async () => (await bridgeStatus(hub, 'board')).state !== 'reading');
     await rig.connect();
   }
   await until('all is acknowledged', () => board.done.length > 0, RUN_MS_MAX);
