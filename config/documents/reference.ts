@@ -26,7 +26,7 @@ with its line and column, and exits with 78.
   \`$\${\` is a plain \`\${\`.
 - A secret is text, \`\${NAME}\`, or \`{ file: PATH }\`, for example a systemd credential:
   \`{ file: "\${CREDENTIALS_DIRECTORY}/token" }\`. Secrets are never logged.
-- \`hub.data_dir\`, keys that end in \`_file\` and \`{ file: PATH }\` start at the folder of the
+- \`hub.data_dir\`, \`file\`, keys that end in \`_file\` or \`_dir\`, and \`{ file: PATH }\` start at the folder of the
   configuration file when they are relative.
 - For completion in an editor, begin the file with
   \`# yaml-language-server: $schema=PATH/config/holdfast.schema.json\`.

@@ -67,25 +67,49 @@ export const LAYERS: readonly Layer[] = [
     why: 'the one command that is the hub itself',
   },
   {
-    of: 'hub/clock',
+    of: 'hub/machine',
     may: ['hub/core'],
+    why: 'what a machine shows of itself, for whoever asks',
+  },
+  {
+    of: 'hub/clock',
+    may: ['hub/core', 'hub/machine'],
     why: 'the clocks of a machine know nobody who looks at them',
+  },
+  {
+    of: 'hub/doctor',
+    may: ['hub/core', 'hub/machine'],
+    why: 'a doctor looks at a machine; the composition root says what the configuration names',
   },
   { of: 'hub/*.ts', may: EVERYTHING, why: 'the composition root and the entry' },
   {
     of: 'firmware-bridge/*',
-    may: ['hub/core', 'config/fields.ts'],
+    may: ['hub/core', 'hub/machine', 'config/fields.ts'],
     why: 'a bridge speaks its protocol; the intake runs it',
   },
   {
     of: 'firmware-bridge/serial',
-    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/link'],
+    may: [
+      'hub/core',
+      'hub/machine',
+      'config/fields.ts',
+      'firmware-bridge/format',
+      'firmware-bridge/link',
+      'firmware-bridge/port',
+    ],
     why: 'Holdfast Link is spoken on a port; the protocol itself knows no port',
   },
   {
     of: 'firmware-bridge/modbus',
-    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/serial/hang-up.ts'],
-    why: 'both have a serial port of the same library, with the same defect',
+    may: [
+      'hub/core',
+      'hub/machine',
+      'config/fields.ts',
+      'firmware-bridge/register',
+      'firmware-bridge/sampling',
+      'firmware-bridge/port',
+    ],
+    why: 'it reads at intervals, and has a serial port of the same library and its troubles',
   },
   {
     of: 'firmware-bridge/link',
@@ -94,20 +118,58 @@ export const LAYERS: readonly Layer[] = [
     why: 'the protocol is bytes and times; the port that it is spoken on is given',
   },
   {
+    of: 'firmware-bridge/port',
+    may: ['hub/core', 'hub/machine'],
+    why: 'a serial port is found, opened and lost the same way, whatever is spoken on it',
+  },
+  {
     of: 'firmware-bridge/child',
-    may: ['hub/core'],
+    may: ['hub/core', 'hub/machine'],
     why: 'a program that runs beside the hub and ends with it; it knows nobody who starts one',
   },
   {
+    of: 'firmware-bridge/format',
+    may: ['hub/core', 'hub/machine'],
+    why: 'a frame or a line is read the same way, wherever it comes from',
+  },
+  {
     of: 'firmware-bridge/sampling',
-    may: ['hub/core', 'config/fields.ts'],
+    may: ['hub/core', 'hub/machine', 'config/fields.ts'],
     why: 'reading at intervals is the same for every sensor that has no events of its own',
   },
-  ...['gpio', 'exec', 'one_wire', 'iio', 'hwmon', 'i2c', 'system'].map((kind) => ({
+  {
+    of: 'firmware-bridge/register',
+    may: ['hub/core', 'hub/machine', 'config/fields.ts'],
+    why: 'bytes of a device become values the same way, however they come here',
+  },
+  ...['gpio', 'one_wire', 'iio', 'hwmon', 'i2c', 'system'].map((kind) => ({
     of: `firmware-bridge/${kind}`,
-    may: ['hub/core', 'config/fields.ts', 'firmware-bridge/sampling', 'firmware-bridge/child'],
+    may: [
+      'hub/core',
+      'hub/machine',
+      'config/fields.ts',
+      'firmware-bridge/sampling',
+      'firmware-bridge/child',
+      'firmware-bridge/register',
+    ],
     why: 'values are read at intervals, and some things of a system are reached by a program of it',
   })),
+  {
+    of: 'firmware-bridge/exec',
+    may: [
+      'hub/core',
+      'hub/machine',
+      'config/fields.ts',
+      'firmware-bridge/child',
+      'firmware-bridge/format',
+    ],
+    why: 'the lines of a program are frames; the program itself is run for it',
+  },
+  {
+    of: 'firmware-bridge/plugin',
+    may: ['hub/core', 'hub/machine', 'config/fields.ts', 'firmware-bridge/child'],
+    why: 'a plugin runs in a process of its own, which is a program like any other',
+  },
   {
     of: 'firmware-bridge/registry.ts',
     may: ['hub/core', 'firmware-bridge'],

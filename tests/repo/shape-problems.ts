@@ -17,8 +17,11 @@ export const KINDS: readonly Kind[] = [
 const NO_KINDS: ReadonlySet<string> = new Set([
   'firmware-bridge/firmware',
   'firmware-bridge/link',
+  'firmware-bridge/port',
   'firmware-bridge/child',
+  'firmware-bridge/format',
   'firmware-bridge/sampling',
+  'firmware-bridge/register',
 ]);
 
 function kindNames(repository: Repository, folder: string): string[] {
