@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ChildFailed, runForeground, runQuiet } from './child.mjs';
 import { inRoot } from './paths.mjs';
-import { findPeers, PEERS, POWER_CUT_TOOLS } from './peers.mjs';
+import { findPeers, PEERS, PI_VM_TOOLS, POWER_CUT_TOOLS } from './peers.mjs';
 import { prepare, prepareTools, tool } from './prepare.mjs';
 import { say, step } from './step.mjs';
 import {
@@ -10,6 +10,7 @@ import {
   ownConcurrency,
   ownTests,
   peerTests,
+  piVmTests,
   powerCutTests,
   repoTests,
   selectTests,
@@ -48,6 +49,7 @@ async function testForeign(args, all, programs) {
 
 const testPeers = (args) => testForeign(args, peerTests(), PEERS);
 const testPowerCut = (args) => testForeign(args, powerCutTests(), POWER_CUT_TOOLS);
+const testPiVm = (args) => testForeign(args, piVmTests(), PI_VM_TOOLS);
 
 /**
  * Everything that can be said about the sources without running them. Reports all, not the first.
@@ -95,6 +97,7 @@ const COMMANDS = {
   test,
   'test:peers': testPeers,
   'test:power-cut': testPowerCut,
+  'test:pi-vm': testPiVm,
   build,
   check,
   fix,

@@ -21,6 +21,10 @@ export const POWER_CUT_TOOLS = {
   losetup: 'mount',
 };
 
+/** The same for tests/pi-vm. Its guest has the processor of the hosts that tests run on. */
+export const PI_VM_TOOLS =
+  process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86' } : {};
+
 /** Debian puts servers where the PATH of a plain user does not look. */
 const FURTHER_FOLDERS = ['/usr/sbin', '/usr/local/sbin'];
 

@@ -8,8 +8,9 @@ import { filesBelow, outputOf } from './sources.mjs';
 const TEST_SOURCE = /^tests[\\/][^\\/]+[\\/][^\\/]+\.test\.ts$/;
 const PEERS_FOLDER = join('tests', 'peers') + sep;
 const POWER_CUT_FOLDER = join('tests', 'power-cut') + sep;
+const PI_VM_FOLDER = join('tests', 'pi-vm') + sep;
 /** Folders with a command of their own. */
-const FOREIGN_FOLDERS = [PEERS_FOLDER, POWER_CUT_FOLDER];
+const FOREIGN_FOLDERS = [PEERS_FOLDER, POWER_CUT_FOLDER, PI_VM_FOLDER];
 
 const allTests = () => filesBelow('tests').filter((path) => TEST_SOURCE.test(path));
 
@@ -18,6 +19,7 @@ export const ownTests = () =>
   allTests().filter((path) => !FOREIGN_FOLDERS.some((folder) => path.startsWith(folder)));
 export const peerTests = () => allTests().filter((path) => path.startsWith(PEERS_FOLDER));
 export const powerCutTests = () => allTests().filter((path) => path.startsWith(POWER_CUT_FOLDER));
+export const piVmTests = () => allTests().filter((path) => path.startsWith(PI_VM_FOLDER));
 export const repoTests = () => allTests().filter((path) => path.startsWith(join('tests', 'repo')));
 
 /**
