@@ -20,6 +20,7 @@ import {
   type ToolProblem,
   type Transfer,
   transferLine,
+  VERSION_LINE,
 } from './tool-line.ts';
 import { type ToolAnswer, ToolShell } from './tool-shell.ts';
 
@@ -113,6 +114,8 @@ export class Bus {
   }
 
   async #learn(): Promise<void> {
+    const version = await this.#ask(VERSION_LINE);
+    if (version.code !== 0) throw toolsMissing();
     const { code, lines } = await this.#ask(abilitiesLine(this.adapter.number));
     const abilities = parseAbilities(lines);
     if (code === 0 && abilities !== undefined) {
@@ -188,7 +191,10 @@ export class Bus {
 }
 
 function toolsMissing(): HubError {
-  return lostFor('the programs of i2c-tools are not installed', '`sudo apt install i2c-tools`');
+  return lostFor(
+    'the programs of i2c-tools are not installed (those of BusyBox will not do)',
+    '`sudo apt install i2c-tools`',
+  );
 }
 
 function heldError(wanted: number | string): HubError {

@@ -13,6 +13,8 @@ export interface Abilities {
   readonly blockWrite: boolean;
 }
 
+/** BusyBox has programs of the same names: they fail at this, and read words without a low byte. */
+export const VERSION_LINE = 'i2ctransfer -V';
 export const abilitiesLine = (bus: number): string => `i2cdetect -F ${bus}`;
 
 /** Undefined when it is no such list. */

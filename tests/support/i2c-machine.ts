@@ -10,6 +10,7 @@ export const ADAPTER_NAME = 'bcm2835 (i2c@7e804000)';
 /** Every tool is this script: it answers what the file with the name of its words holds. */
 const TOOL = `#!/bin/sh
 name=\${0##*/}
+[ "$*" = -V ] && exit 0
 [ "$name" = i2cdetect ] && exec cat "$I2C_ANSWERS/abilities"
 shift 2
 echo "$name $*" >>"$I2C_ANSWERS/log"
