@@ -32,6 +32,7 @@ import type { GpiodProgram, GpiodTools } from './gpiod-tools.ts';
 import { GpiosetHolder } from './gpioset-holder.ts';
 import { isHeaderChip } from './header-pins.ts';
 import { type InterruptSource, Interrupts } from './interrupts.ts';
+import { distanceFromKernelMs } from './kernel-clock.ts';
 import { describeLine, type LineReference } from './line-name.ts';
 import { busyText, deniedRemedy, lost, titleOf } from './messages.ts';
 
@@ -209,8 +210,7 @@ export class CdevBackend implements Backend {
 
   async #read(program: Program, listener: EdgeListener, began: () => void): Promise<void> {
     const { clock, badLine } = this.#options;
-    const kernelNowMs = Number(process.hrtime.bigint()) / 1e6;
-    const distanceMs = clock.monotonicMs() - kernelNowMs;
+    const distanceMs = distanceFromKernelMs(clock);
     let isWatching = false;
     let lastMs = Number.NEGATIVE_INFINITY;
     for await (const { lines, tooLong } of program.batches()) {

@@ -19,8 +19,8 @@ import {
   startProgram,
 } from '../../firmware-bridge/child/program.ts';
 import { startProblem } from '../../firmware-bridge/child/start-problem.ts';
-import { askProgram } from '../../hub/machine/ask-program.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { askProgram } from '../../hub/machine/ask-program.ts';
 import { until } from '../support/until.ts';
 
 const NEVER = new AbortController().signal;

@@ -18,11 +18,13 @@ import {
 } from '../../firmware-bridge/gpio/gpiod-output.ts';
 import { headerPin, pinOfBcm } from '../../firmware-bridge/gpio/header-pins.ts';
 import { interruptsIn } from '../../firmware-bridge/gpio/interrupts.ts';
+import { distanceFromKernelMs } from '../../firmware-bridge/gpio/kernel-clock.ts';
 import { describeLine, keyOfLine, parseLine } from '../../firmware-bridge/gpio/line-name.ts';
 import { PulseTally } from '../../firmware-bridge/gpio/pulse-tally.ts';
 import { PulseTimer } from '../../firmware-bridge/gpio/pulse-timer.ts';
 import { gpioSpec } from '../../firmware-bridge/gpio/spec.ts';
 import { chooseSysfsChip, sysfsChips } from '../../firmware-bridge/gpio/sysfs-chip.ts';
+import { systemClock } from '../../hub/clock/system-clock.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { ROOT } from '../support/repository.ts';
@@ -214,6 +216,19 @@ test('a tally never goes back or beyond the truth, and has it all once the kerne
       }
     }),
   );
+});
+
+test('a pause between two looks at the clocks puts no edge behind the count that has it', () => {
+  const [pauseMs, offsetMs] = [50, 1_000];
+  const hrtimeMs = () => Number(process.hrtime.bigint()) / 1e6;
+  let looks = 0;
+  const monotonicMs = () => {
+    for (const endMs = hrtimeMs() + pauseMs; looks === 0 && hrtimeMs() < endMs; );
+    looks++;
+    return hrtimeMs() + offsetMs;
+  };
+  const distanceMs = distanceFromKernelMs({ ...systemClock(), monotonicMs });
+  assert.ok(Math.abs(distanceMs - offsetMs) < pauseMs / 10, `${distanceMs}`);
 });
 
 test('what will never arrive is known when a later edge or a pause shows that the rest has', () => {
