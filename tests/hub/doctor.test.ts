@@ -3,7 +3,6 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClockState } from '../../hub/core/clock.ts';
 import type { Finding } from '../../hub/core/finding.ts';
-import { parseThrottled } from '../../hub/machine/throttled.ts';
 import { disk, type VolumeSize } from '../../hub/doctor/disk.ts';
 import { type Examination, runExaminations } from '../../hub/doctor/examination.ts';
 import { fileLimit } from '../../hub/doctor/file-limit.ts';
@@ -15,6 +14,7 @@ import type { RunningHub } from '../../hub/doctor/running-hub.ts';
 import { machine, runtime } from '../../hub/doctor/software.ts';
 import { temperature } from '../../hub/doctor/temperature.ts';
 import { time } from '../../hub/doctor/time.ts';
+import { parseThrottled } from '../../hub/machine/throttled.ts';
 import {
   DEVICE_GID,
   IN_GROUP,
