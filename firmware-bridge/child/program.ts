@@ -12,6 +12,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import { endsWithin } from '../../hub/core/ends-within.ts';
 import { printable } from '../../hub/core/printable.ts';
 import { programEnvironment } from './environment.ts';
 import { guard } from './guard.ts';
@@ -191,9 +192,9 @@ export class Program {
       end = how;
     });
     if (!this.#hasEnded) this.#signal('SIGTERM');
-    if (!(await endsWithin(ended, this.#hasEnded ? DRAIN_MS : graceMs))) {
+    if (!(await endsWithin(this.#hasEnded ? DRAIN_MS : graceMs, ended))) {
       this.#signal('SIGKILL');
-      await endsWithin(ended, KILL_MS);
+      await endsWithin(KILL_MS, ended);
     }
     this.#child.stdin?.destroy();
     this.#child.stdout?.destroy();
@@ -218,7 +219,7 @@ export class Program {
     this.#signal('SIGKILL');
     guard.remove(this.pid);
     this.#hasEnded = true;
-    if (!(await endsWithin(Promise.all(saidAll), DRAIN_MS))) this.#child.stderr?.destroy();
+    if (!(await endsWithin(DRAIN_MS, Promise.all(saidAll)))) this.#child.stderr?.destroy();
     return { code, signal, errorLines: [...this.#errorLines] };
   }
 
@@ -271,17 +272,5 @@ export class Program {
     await new Promise((resolve) => stderr.once('close', resolve));
     const rest = splitter.end();
     if (rest && rest.length > 0) keep(rest);
-  }
-}
-
-async function endsWithin(work: Promise<unknown>, limitMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), limitMs);
-  });
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,14 +1,13 @@
 import { z } from 'zod';
 import { bytes, duration, secret } from '../../config/fields.ts';
 import type { BridgeSpec } from '../../hub/core/bridge.ts';
-import { formatFields, formatProblems, topicField } from '../format/fields.ts';
+import { devicesField, formatFields, formatProblems, topicField } from '../format/fields.ts';
 import { ownDecodeRules } from '../format/topic.ts';
 
 /** More is a script, and belongs in a file. */
 const ARGUMENTS_MAX = 64;
 const ARGUMENT_CHARACTERS_MAX = 4_096;
 const VARIABLES_MAX = 64;
-const DEVICES_MAX = 32;
 
 const argument = () =>
   z
@@ -42,22 +41,9 @@ const env = z
       'LOGNAME, SHELL, TMPDIR, TZ and the language: tokens of the hub are not handed on.',
   );
 
-const topicName = () =>
-  z
-    .string()
-    .min(1)
-    .max(256)
-    .regex(/^[^+#/\p{C}]+$/u, 'may not hold `/`, `+`, `#` or control characters');
-
 const commands = z
   .strictObject({
-    devices: z
-      .array(topicName())
-      .min(1)
-      .max(DEVICES_MAX)
-      .optional()
-      .meta({ 'x-default': "the bridge's id", examples: [['lamp-1']] })
-      .describe('Names of the devices whose commands the program gets.'),
+    devices: devicesField('Names of the devices whose commands the program gets.'),
     answer_timeout: duration({ min: '10 ms', max: '1 h' })
       .optional()
       .describe(

@@ -5,6 +5,8 @@ import { topicProblem } from './topic.ts';
 /** As many columns as the decoder takes readings from one event. */
 const COLUMNS_MAX = 64;
 const TEXT_CHARACTERS_MAX = 1_024;
+/** Behind one line or program there is one device, or a bus of them. */
+const DEVICES_MAX = 32;
 
 export const expression = (what: string) =>
   z
@@ -41,6 +43,23 @@ export const formatFields = () => ({
     .optional()
     .meta({ examples: ['^T=(?<temperature>[-\\d.]+)'] }),
 });
+
+const deviceName = () =>
+  z
+    .string()
+    .min(1)
+    .max(256)
+    .regex(/^[^+#/\p{C}]+$/u, 'may not hold `/`, `+`, `#` or control characters');
+
+/** The devices whose commands a bridge takes. */
+export const devicesField = (what: string) =>
+  z
+    .array(deviceName())
+    .min(1)
+    .max(DEVICES_MAX)
+    .optional()
+    .meta({ 'x-default': "the bridge's id", examples: [['lamp-1']] })
+    .describe(what);
 
 export const topicField = () =>
   z

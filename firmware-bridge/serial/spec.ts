@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { bytes, duration } from '../../config/fields.ts';
 import type { BridgeSpec } from '../../hub/core/bridge.ts';
-import { expression, formatFields, topicField } from '../format/fields.ts';
+import { devicesField, expression, formatFields, topicField } from '../format/fields.ts';
 import { CHECKSUMS } from './framing/checksum.ts';
 import { combinationProblems } from './option-rules.ts';
 
@@ -12,7 +12,6 @@ const FRAME_BYTES_MAX = 65_536;
 /** What ends a frame is a byte or two. */
 const DELIMITER_CHARACTERS_MAX = 8;
 const START_BYTES_MAX = 8;
-const DEVICES_MAX = 32;
 const TEXT_CHARACTERS_MAX = 1_024;
 
 const usbId = (what: string, example: string) =>
@@ -41,22 +40,9 @@ const usb = z
   .optional()
   .describe('Finds the port by the USB device that it belongs to, whatever number it gets.');
 
-const topicName = () =>
-  z
-    .string()
-    .min(1)
-    .max(256)
-    .regex(/^[^+#/\p{C}]+$/u, 'may not hold `/`, `+`, `#` or control characters');
-
 const write = z
   .strictObject({
-    devices: z
-      .array(topicName())
-      .min(1)
-      .max(DEVICES_MAX)
-      .optional()
-      .meta({ 'x-default': "the bridge's id" })
-      .describe('Names of the devices whose commands are written to this port.'),
+    devices: devicesField('Names of the devices whose commands are written to this port.'),
     expect: expression(
       'What the frame that answers a command looks like. It is the answer, and is not published. ' +
         'Without it a command is `sent` when it is written.',

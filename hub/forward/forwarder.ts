@@ -11,6 +11,7 @@
  */
 import type { Logger } from 'pino';
 import type { Clock } from '../core/clock.ts';
+import { endsWithin } from '../core/ends-within.ts';
 import { describeError, HubError } from '../core/errors.ts';
 import { type HubEvent, LANES, type Lane } from '../core/event.ts';
 import { RateMeter } from '../core/rate.ts';
@@ -24,7 +25,6 @@ import type { Run } from './batcher.ts';
 import { ClockGate, type ClockWait } from './clock-gate.ts';
 import { DeadLetterRetries } from './dead-letter-retries.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { endsWithin } from './ends-within.ts';
 import type { Flight, PieceLimits } from './flight.ts';
 import { type SinkBudget, SinkGovernor } from './governor/sink-governor.ts';
 import { GuardedSink, LET_GO_MS } from './guarded-sink.ts';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
+import { endsWithin } from '../core/ends-within.ts';
 import { describeError, HubError } from '../core/errors.ts';
 import type { Batch } from '../core/event.ts';
 import type { Connection, Delivery, Sink } from '../core/sink.ts';
-import { endsWithin } from './ends-within.ts';
 import type { FarSideLink } from './recovery.ts';
 
 /** How long a sink may take to notice that it is asked to stop, and to say goodbye. */

@@ -2,16 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { examine } from '../../firmware-bridge/hwmon/examine.ts';
 import { HWMON } from '../../firmware-bridge/hwmon/kind.ts';
 import { hwmonSpec } from '../../firmware-bridge/hwmon/spec.ts';
 import { ChipBridge } from '../../firmware-bridge/sampling/chip/chip-bridge.ts';
+import { examineChips } from '../../firmware-bridge/sampling/chip/examine-chips.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
-import { BridgeSession } from '../support/bridge-session.ts';
 import { ROOT } from '../support/repository.ts';
-import { SysTree } from '../support/sys-tree.ts';
+import { beginOn, SysTree } from '../support/sys-tree.ts';
 import { until } from '../support/until.ts';
 
 const QUICK = { interval: '20 ms', timeout: '60 ms' };
@@ -40,20 +39,8 @@ const bridgeOn = (tree: SysTree, options: object = {}) =>
 
 async function begin(t: TestContext, options: object = {}) {
   const tree = await board();
-  const session = new BridgeSession();
-  t.after(async () => {
-    await session.stop();
-    await tree[Symbol.asyncDispose]();
-  });
-  session.begin(bridgeOn(tree, options));
-  const of = (topic: string) =>
-    session.messages
-      .filter((message) => message.topic === topic)
-      .map(({ payload }) => {
-        const { time: _, ...values } = JSON.parse(payload.toString());
-        return values;
-      });
-  return { tree, session, of };
+  const session = beginOn(t, tree, bridgeOn(tree, options));
+  return { tree, session, of: (topic: string) => session.values(topic) };
 }
 
 bridgeContract('hwmon', {
@@ -115,7 +102,7 @@ test('doctor names the chips, their channels, and what is missing', async (t) =>
   t.after(() => tree[Symbol.asyncDispose]());
   const chips = [{ name: 'lm75', device: 'a', channels: [{ channel: 'temp2' }] }];
   const options = hwmonSpec.options.parse({ chips });
-  const findings = await examine(options, new AbortController().signal, tree);
+  const findings = await examineChips(HWMON, options, new AbortController().signal, tree);
   assert.deepEqual(
     findings.map(({ severity, detail, remedy }) => `${severity}: ${detail} ${remedy ?? ''}`.trim()),
     [

@@ -54,13 +54,7 @@ async function begun(t: TestContext, given: object = {}) {
   return { machine, session, bridge };
 }
 
-const valuesOf = (session: BridgeSession, device: string) =>
-  session.messages
-    .filter(({ topic }) => topic === `i2c/${device}`)
-    .map(({ payload }) => {
-      const { time: _, ...values } = JSON.parse(String(payload));
-      return values;
-    });
+const valuesOf = (session: BridgeSession, device: string) => session.values(`i2c/${device}`);
 
 async function lossOf(session: BridgeSession): Promise<string> {
   try {

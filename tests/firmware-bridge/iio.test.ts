@@ -3,17 +3,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { channelTypeOf } from '../../firmware-bridge/iio/channel-type.ts';
-import { examine } from '../../firmware-bridge/iio/examine.ts';
 import { IIO } from '../../firmware-bridge/iio/kind.ts';
 import { iioSpec } from '../../firmware-bridge/iio/spec.ts';
 import { ChipBridge } from '../../firmware-bridge/sampling/chip/chip-bridge.ts';
+import { examineChips } from '../../firmware-bridge/sampling/chip/examine-chips.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { ROOT } from '../support/repository.ts';
-import { SysTree } from '../support/sys-tree.ts';
+import { beginOn, SysTree } from '../support/sys-tree.ts';
 import { until } from '../support/until.ts';
 
 const QUICK = { interval: '20 ms', timeout: '60 ms' };
@@ -56,21 +56,9 @@ async function ads1115(tree: SysTree): Promise<void> {
 const bridgeOn = (tree: SysTree, options: object = {}) =>
   new ChipBridge(IIO, iioSpec.options.parse({ ...QUICK, ...options }), tree, LOOK_EVERY_MS);
 
-async function begin(t: TestContext, tree: SysTree, options: object = {}) {
-  const session = new BridgeSession();
-  t.after(async () => {
-    await session.stop();
-    await tree[Symbol.asyncDispose]();
-  });
-  session.begin(bridgeOn(tree, options));
-  const of = (topic: string) =>
-    session.messages
-      .filter((message) => message.topic === topic)
-      .map(({ payload }) => {
-        const { time: _, ...values } = JSON.parse(payload.toString());
-        return values;
-      });
-  return { session, of };
+function begin(t: TestContext, tree: SysTree, options: object = {}) {
+  const session = beginOn(t, tree, bridgeOn(tree, options));
+  return { session, of: (topic: string) => session.values(topic) };
 }
 
 bridgeContract('iio', {
@@ -92,7 +80,7 @@ test('every chip is read in the units of people, with raw values made whole', as
   const tree = await SysTree.create();
   await bme280(tree);
   await ads1115(tree);
-  const { of } = await begin(t, tree);
+  const { of } = begin(t, tree);
   await until('both', () => [of('iio/bme280-1-0076'), of('iio/ads1115-1-0048')].every((x) => x[0]));
   assert.deepEqual(of('iio/bme280-1-0076')[0], {
     temperature: 21.44,
@@ -113,7 +101,7 @@ test('a chip is found by what it is and where it is, not by its number', async (
     { channel: 'voltage7' },
   ];
   const chips = [{ name: 'bme280', parent: '1-0076', device: 'house', channels }];
-  const { session, of } = await begin(t, tree, { chips });
+  const { session, of } = begin(t, tree, { chips });
   await until('a message', () => of('iio/house').length > 0);
   assert.deepEqual(of('iio/house')[0], { inside: 19.94 });
   await until('it is told', () =>
@@ -138,7 +126,7 @@ test('a chip is found by what it is and where it is, not by its number', async (
 test('a channel that fails does not stop the others of its chip', async (t) => {
   const tree = await SysTree.create();
   await bme280(tree);
-  const { session, of } = await begin(t, tree);
+  const { session, of } = begin(t, tree);
   await until('a message', () => of('iio/bme280-1-0076').length > 0);
   await tree.files(BME280, { in_pressure_input: 'nonsense\n' });
   await until('it is told', () =>
@@ -155,7 +143,7 @@ test('a chip whose bus hangs does not stop a chip on another bus, and its gap is
   await bme280(tree);
   await tree.files('devices/spi0.0/iio:device2', { name: 'mcp3008\n', in_voltage0_raw: '12\n' });
   await tree.link('bus/iio/devices/iio:device2', 'devices/spi0.0/iio:device2');
-  const { session, of } = await begin(t, tree);
+  const { session, of } = begin(t, tree);
   await until(
     'both',
     () => of('iio/bme280-1-0076').length > 0 && of('iio/mcp3008-spi0-0').length > 0,
@@ -179,7 +167,7 @@ test('of two chips that are alike it is asked which one is meant', async (t) => 
     { name: 'bme280', parent: '1-0077', device: 'b' },
     { name: 'bme280', device: 'a' },
   ];
-  const { session, of } = await begin(t, tree, { chips });
+  const { session, of } = begin(t, tree, { chips });
   await until('the one that is clear', () => of('iio/b').length > 0);
   assert.deepEqual(of('iio/b')[0], { temperature: 0.001 });
   await until('the other one', () => /several chips/.test(session.detail ?? ''));
@@ -205,7 +193,7 @@ test('one driver that has its own units is understood, before and after it was m
     ...{ in_humidityrelative_input: '41.074000000\n', in_pressure_input: '1014.350000000\n' },
   });
   await tree.link('bus/iio/devices/iio:device0', folder);
-  const { of } = await begin(t, tree);
+  const { of } = begin(t, tree);
   const topic = 'iio/bme680-1-0077';
   await until('a message', () => of(topic).length > 0);
   const expected = { humidity: 41.074, pressure: 1014.35, resistance: 3966, temperature: 24.54 };
@@ -243,7 +231,7 @@ test('doctor names the chips, their channels, and what is missing', async () => 
   await using tree = await SysTree.create();
   const look = async (chips: object[]) => {
     const options = iioSpec.options.parse({ chips });
-    const findings = await examine(options, new AbortController().signal, tree);
+    const findings = await examineChips(IIO, options, new AbortController().signal, tree);
     for (const { severity, remedy } of findings) if (severity !== 'ok') assert.ok(remedy);
     return findings.map(({ severity, subject, detail }) => `${severity} ${subject}: ${detail}`);
   };

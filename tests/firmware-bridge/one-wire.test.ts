@@ -15,7 +15,7 @@ import { bridgeContract } from '../contract/bridge.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ROOT } from '../support/repository.ts';
-import { SysTree } from '../support/sys-tree.ts';
+import { beginOn, SysTree } from '../support/sys-tree.ts';
 import { until } from '../support/until.ts';
 
 const A = '28-0316a2795ff0';
@@ -41,22 +41,11 @@ async function busWith(sensors: Readonly<Record<string, number>>): Promise<SysTr
 const bridgeOn = (tree: SysTree, options: object = {}) =>
   new OneWireBridge(oneWireSpec.options.parse({ ...QUICK, ...options }), tree, LOOK_EVERY_MS);
 
-async function begin(t: TestContext, tree: SysTree, options: object = {}) {
-  const session = new BridgeSession();
-  t.after(async () => {
-    await session.stop();
-    await tree[Symbol.asyncDispose]();
-  });
-  session.begin(bridgeOn(tree, options));
+function begin(t: TestContext, tree: SysTree, options: object = {}) {
+  const session = beginOn(t, tree, bridgeOn(tree, options));
   const valuesOf = (device: string): number[] =>
-    session.messages
-      .filter(({ topic }) => topic === `one_wire/${device}`)
-      .map(({ payload }) => Number(JSON.parse(payload.toString()).temperature));
-  const gaps = () =>
-    session.messages
-      .filter(({ topic }) => topic === 'holdfast/bridge/bridge-1')
-      .map(({ payload }) => JSON.parse(payload.toString()));
-  return { session, valuesOf, gaps };
+    session.values(`one_wire/${device}`).map(({ temperature }) => Number(temperature));
+  return { session, valuesOf, gaps: () => session.values('holdfast/bridge/bridge-1') };
 }
 
 bridgeContract('one_wire', {
@@ -76,7 +65,7 @@ bridgeContract('one_wire', {
 test('sensors are read by their names, with their offsets, and without one by their ids', async (t) => {
   const tree = await busWith({ [A]: 21_437, [B]: -5_125 });
   const named = { sensor: A, device: 'boiler', metric: 'flow', offset: -0.3 };
-  const { session } = await begin(t, tree, { sensors: [named], discover: true });
+  const { session } = begin(t, tree, { sensors: [named], discover: true });
   await until('both', () => new Set(session.messages.map(({ topic }) => topic)).size === 2);
   const texts = session.published().map((text) => text.replace(/"time":\d+,/, ''));
   assert.ok(texts.includes('one_wire/boiler {"flow":21.137}'), texts.join('\n'));
@@ -85,7 +74,7 @@ test('sensors are read by their names, with their offsets, and without one by th
 
 test('with names only those are read', async (t) => {
   const tree = await busWith({ [A]: 21_437, [B]: 18_000 });
-  const { session, valuesOf } = await begin(t, tree, { sensors: [{ sensor: A, device: 'a' }] });
+  const { session, valuesOf } = begin(t, tree, { sensors: [{ sensor: A, device: 'a' }] });
   await until('three', () => valuesOf('a').length >= 3);
   assert.ok(session.messages.every(({ topic }) => topic === 'one_wire/a'));
 });
@@ -116,7 +105,7 @@ test('what no thermometer has measured is told apart from what it may measure', 
 
 test('85 °C at power-on is left out and counted, and of a boiler it is believed', async (t) => {
   const tree = await busWith({ [A]: 84_937, [B]: 21_000 });
-  const { session, valuesOf } = await begin(t, tree);
+  const { session, valuesOf } = begin(t, tree);
   await until('both', () => valuesOf(A).length > 0 && valuesOf(B).length > 0);
   for (const id of [A, B]) {
     await tree.files(`devices/w1_bus_master1/${id}`, {
@@ -137,7 +126,7 @@ test('a kernel without the file `temperature` is read by `w1_slave`', async (t) 
   const write = (text: string) =>
     tree.files(`devices/w1_bus_master1/${A}`, { w1_slave: `${text}\n` });
   await write(slave('72 01 4b 46 7f ff 0e 10 57', 'YES', 23_125));
-  const { session, valuesOf } = await begin(t, tree);
+  const { session, valuesOf } = begin(t, tree);
   await until('a value', () => valuesOf(A).length > 0);
   assert.equal(valuesOf(A)[0], 23.125);
   await write(slave('72 01 4b 46 7f ff 0e 10 57', 'NO', 23_125));
@@ -146,7 +135,7 @@ test('a kernel without the file `temperature` is read by `w1_slave`', async (t) 
 
 test('a sensor that hangs or leaves does not stop the other, and its gap is told', async (t) => {
   const tree = await busWith({ [A]: 21_437, [B]: 18_000 });
-  const { session, valuesOf, gaps } = await begin(t, tree);
+  const { session, valuesOf, gaps } = begin(t, tree);
   await until('both', () => valuesOf(A).length > 1 && valuesOf(B).length > 1);
   await tree.fifo(`devices/w1_bus_master1/${A}/temperature`);
   await until('it is named', () =>
@@ -167,7 +156,7 @@ test('a sensor that hangs or leaves does not stop the other, and its gap is told
 
 test('a new one is read, on another bus too', async (t) => {
   const tree = await busWith({ [A]: 21_437 });
-  const { valuesOf } = await begin(t, tree);
+  const { valuesOf } = begin(t, tree);
   await until('the first', () => valuesOf(A).length > 0);
   await plugIn(tree, B, 18_000, 2);
   await tree.link('bus/w1/devices/w1_bus_master2', 'devices/w1_bus_master2');
@@ -197,7 +186,7 @@ test('all sensors of a bus convert at once, once in a cycle', async (t) => {
   const tree = await busWith(Object.fromEntries(ids.map((id, i) => [id, 1_000 * (i + 1)])));
   const path = 'devices/w1_bus_master1/therm_bulk_read';
   await tree.files('devices/w1_bus_master1', { therm_bulk_read: '0\n' });
-  const { session } = await begin(t, tree, { interval: '300 ms' });
+  const { session } = begin(t, tree, { interval: '300 ms' });
   const cycles = () => Math.floor(session.messages.length / ids.length);
   await until('a cycle', () => cycles() === 1);
   assert.equal(await readFile(tree.path(path), 'utf8'), 'trigger\n');
@@ -234,7 +223,7 @@ test('the resolution is set, and told when it may not be', async (t) => {
   const tree = await busWith({ [A]: 21_437, [B]: 18_000 });
   await tree.remove(`devices/w1_bus_master1/${B}/resolution`);
   await tree.folder(`devices/w1_bus_master1/${B}/resolution`); // what root may not write either
-  const { session, valuesOf } = await begin(t, tree, { resolution: 10 });
+  const { session, valuesOf } = begin(t, tree, { resolution: 10 });
   await until('both', () => valuesOf(A).length > 1 && valuesOf(B).length > 1);
   const set = await readFile(tree.path(`devices/w1_bus_master1/${A}/resolution`), 'utf8');
   assert.equal(set, '10\n');

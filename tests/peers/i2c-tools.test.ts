@@ -67,11 +67,8 @@ async function begin(t: TestContext, devices: readonly object[]) {
   return { bus: new ChipBus(machine), bridge, session };
 }
 
-const lastOf = (session: BridgeSession, device: string) => {
-  const last = session.messages.findLast(({ topic }) => topic === `i2c/${device}`);
-  const { time: _, ...values } = JSON.parse(String(last?.payload ?? '{}'));
-  return JSON.stringify(values);
-};
+const lastOf = (session: BridgeSession, device: string) =>
+  JSON.stringify(session.values(`i2c/${device}`).at(-1) ?? {});
 
 const SUPPLY = {
   device: 'supply',

@@ -54,6 +54,16 @@ export class BridgeSession {
     await this.ended.catch(() => {});
   }
 
+  /** The values of what was published to `topic`, without their times. */
+  values(topic: string) {
+    return this.messages
+      .filter((message) => message.topic === topic)
+      .map(({ payload }) => {
+        const { time: _, ...values } = JSON.parse(payload.toString());
+        return values;
+      });
+  }
+
   /** What was published, as `topic payload`. */
   published(): string[] {
     return this.messages.map(({ topic, payload }) => `${topic} ${payload}`);

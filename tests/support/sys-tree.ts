@@ -3,7 +3,10 @@ import { constants } from 'node:fs';
 import { link, mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import type { Bridge } from '../../hub/core/bridge.ts';
+import { BridgeSession } from './bridge-session.ts';
 import { until } from './until.ts';
 
 /** A folder that is laid out as a kernel shows its hardware. */
@@ -79,4 +82,15 @@ export class SysTree {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.sys, { recursive: true, force: true });
   }
+}
+
+/** A bridge that reads the tree; both end with the test. */
+export function beginOn(t: TestContext, tree: SysTree, bridge: Bridge): BridgeSession {
+  const session = new BridgeSession();
+  t.after(async () => {
+    await session.stop();
+    await tree[Symbol.asyncDispose]();
+  });
+  session.begin(bridge);
+  return session;
 }

@@ -12,7 +12,7 @@ const NAME_CHARACTERS_MAX = 128;
 
 const name = () => z.string().min(1).max(NAME_CHARACTERS_MAX);
 
-interface Examples {
+export interface Examples {
   readonly name: string;
   readonly parent: string;
   readonly channel: string;

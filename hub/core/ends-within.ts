@@ -1,5 +1,5 @@
 /** Whether `work` ends in time. What does not is left to itself. */
-export async function endsWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
+export async function endsWithin(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), timeoutMs);
