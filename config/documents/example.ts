@@ -25,7 +25,11 @@ const SET: Readonly<Record<string, unknown>> = {
   'bridges:serial.port': '/dev/serial/by-id/usb-Raspberry_Pi_Pico_E6614-if00',
 };
 /** Which items of a list are in use. */
-const IN_USE: ReadonlySet<string> = new Set(['mqtt.listeners:tcp', 'decode:json', 'sinks:file']);
+const IN_USE: ReadonlySet<string> = new Set([
+  ...['mqtt.listeners:tcp', 'decode:json', 'sinks:file'],
+  // without one of its lines the block would not work
+  'bridges:gpio.lines:state',
+]);
 /** Values that neither the examples nor the descriptions in the schema give. */
 const VALUES: Readonly<Record<string, unknown>> = {
   'hub.id': 'gateway-01',
@@ -35,6 +39,15 @@ const VALUES: Readonly<Record<string, unknown>> = {
       unit: 1,
       device: 'meter-1',
       registers: [{ metric: 'voltage', address: 0, kind: 'input', type: 'float32', unit: 'V' }],
+    },
+  ],
+  'bridges:gpio.lines:state.device': 'door',
+  'bridges:gpio.lines:state.metric': 'open',
+  'bridges:i2c.devices': [
+    {
+      device: 'supply',
+      address: 0x40,
+      registers: [{ metric: 'voltage', register: 2, type: 'uint16', scale: 0.00125, unit: 'V' }],
     },
   ],
   'bridges:one_wire.sensors': [{ sensor: '28-0316a2795ff0', device: 'cellar' }],

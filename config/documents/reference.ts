@@ -57,8 +57,11 @@ function section(key: string, node: JsonSchema): string {
   return `${parts.join('\n\n')}\n`;
 }
 
-/** A list whose items differ by their `type`: what all have first, then each type. */
-function listSection(key: string, shapes: readonly JsonSchema[]): string[] {
+/**
+ * A list whose items differ by their `type`: what all have first, then each type, and lists of the
+ * same sort in it under headings one level further down.
+ */
+function listSection(key: string, shapes: readonly JsonSchema[], level = '###'): string[] {
   const [first] = shapes;
   const discriminator = first && discriminatorOf(first)?.key;
   const common =
@@ -75,9 +78,12 @@ function listSection(key: string, shapes: readonly JsonSchema[]): string[] {
     const { value } = discriminatorOf(shape) ?? { value: '' };
     const own = propertiesOf(shape).filter(([name]) => !names.has(name) && name !== discriminator);
     const said = shape.properties?.[discriminator ?? ''];
-    parts.push(`### ${key}: \`${discriminator}: ${value}\``);
+    parts.push(`${level} ${key}: \`${discriminator}: ${value}\``);
     if (isSchema(said) && said.description) parts.push(said.description);
-    if (own.length > 0) parts.push(table(rowsOf(only(shape, new Set(own.map(([n]) => n))), '')));
+    const rows = rowsOf(only(shape, new Set(own.map(([name]) => name))), '');
+    if (rows.length > 0) parts.push(table(rows));
+    for (const row of rows.filter(({ node }) => isChoice(node)))
+      parts.push(...listSection(`${key}[].${row.key}`, itemShapes(row.node), `${level}#`));
   }
   return parts;
 }
