@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +13,11 @@ import { type Found, findPort, type PortChoice } from '../../firmware-bridge/por
 import { endAtHangUp } from '../../firmware-bridge/port/hang-up.ts';
 import { FrameHealth } from '../../firmware-bridge/serial/frame-health.ts';
 import { createFramer } from '../../firmware-bridge/serial/framing/create.ts';
+import { closePort, openPort } from '../../firmware-bridge/serial/port.ts';
 import type { SerialSession, SessionOutput } from '../../firmware-bridge/serial/session.ts';
 import { sessionFactory } from '../../firmware-bridge/serial/sessions.ts';
 import { serialSpec } from '../../firmware-bridge/serial/spec.ts';
+import { createDecoder } from '../../hub/process/decode/decoder.ts';
 
 const optionsOf = (given: object) => serialSpec.options.parse({ port: '/dev/x', ...given });
 
@@ -172,14 +176,27 @@ test('a port that has hung up ends: it answers zero bytes for ever', async (t) =
   t.after(() => ended.close());
   const binding = {
     fd: ended.fd,
-    isOpen: true,
     poller: { once: () => assert.fail('nothing to wait for') },
     read: async (_buffer: Buffer, _offset: number, _length: number): Promise<unknown> => 0,
+    close: async () => {},
   };
   endAtHangUp(binding);
   await assert.rejects(binding.read(Buffer.alloc(10), 0, 10), /hung up/);
-  binding.isOpen = false;
+  await binding.close();
   await assert.rejects(binding.read(Buffer.alloc(10), 0, 10), { canceled: true });
+});
+
+test('a port that is closed in the middle of a read does not end the process', async (t) => {
+  const port = '/dev/ptmx'; // a terminal that has nothing to read
+  if (!existsSync(port)) return t.skip(`needs ${port}: Linux`);
+  for (let cycle = 0; cycle < 50; cycle++) {
+    const opened = await openPort(port, optionsOf({ port }));
+    const closed = once(opened, 'close');
+    opened.on('data', () => assert.fail('nothing was written'));
+    await new Promise((resolve) => setImmediate(resolve)); // the first read is under way
+    await closePort(opened);
+    await closed;
+  }
 });
 
 interface UsbDevice {
