@@ -152,7 +152,12 @@ for (const freeBytesMin of [`${FREE_MIN_MIB} MiB`, '0 B']) {
     await throughFullVolume(t, setup);
     const { lost } = (await setup.hub.status()).log;
     const counted = lost.reduce((sum, { events }) => sum + events, 0);
-    assert.equal(missingAt(setup.far, [...setup.alarms, ...setup.others]), counted);
+    const all = [...setup.alarms, ...setup.others];
+    const missing = missingAt(setup.far, all);
+    // what was counted, but not acknowledged because the count could not be written, comes again
+    const again = all.reduce((sum, { sentAgain }) => sum + sentAgain, 0);
+    t.diagnostic(`${counted} counted, ${missing} missing, ${again} sent again`);
+    assert.ok(missing <= counted && counted <= missing + again);
   });
 
   test(`drop_oldest, free_bytes_min ${freeBytesMin}: the sink that is up gets all`, async (t) => {

@@ -29,6 +29,8 @@ export class OraclePublisher {
   readonly topic: string;
   /** `n` of the messages that the hub is bound to deliver. */
   readonly acknowledged = new Set<number>();
+  /** Publishes that were sent once more on another connection. */
+  sentAgain = 0;
   readonly #options: PublisherOptions;
   /** Under way, in the order in which they were sent; `released` after PUBREC. */
   readonly #under = new Map<number, { readonly n: number; released: boolean }>();
@@ -99,7 +101,10 @@ export class OraclePublisher {
   #sendAgain(): void {
     for (const [messageId, { released }] of this.#under) {
       if (released) this.#send({ cmd: 'pubrel', messageId });
-      else this.#publish(messageId, true);
+      else {
+        this.sentAgain++;
+        this.#publish(messageId, true);
+      }
     }
   }
 
