@@ -57,8 +57,13 @@ export class HttpFarSide {
   }
 
   get unique(): number {
+    return this.uniqueBelow('');
+  }
+
+  /** Different events of the topics that begin so. */
+  uniqueBelow(start: string): number {
     let unique = 0;
-    for (const { seen } of this.#books.values()) unique += seen.size;
+    for (const [topic, { seen }] of this.#books) if (topic.startsWith(start)) unique += seen.size;
     return unique;
   }
 
