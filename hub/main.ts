@@ -15,6 +15,7 @@ import { type ReplayOptions, replayCommand } from './cli/replay.ts';
 import { runCommand } from './cli/run.ts';
 import { TIME_FORMS } from './cli/time.ts';
 import { describeError, ERRORS, HubError } from './core/errors.ts';
+import { endProcess } from './end-process.ts';
 import { startHub } from './hub.ts';
 import { decodeRules } from './hub-decode.ts';
 import { examineMachine } from './hub-doctor.ts';
@@ -40,7 +41,10 @@ function stopSignal(logger: Logger): Promise<string> {
     let asked = false;
     for (const signal of ['SIGTERM', 'SIGINT', ...(terminal ? ['SIGHUP'] : [])]) {
       process.on(signal, () => {
-        if (asked) process.exit(1);
+        if (asked) {
+          process.exitCode = 1;
+          endProcess();
+        }
         asked = true;
         resolve(signal);
       });
@@ -90,7 +94,7 @@ function program(exit: (code: number) => void): Command {
       const logger = await createLogger({ level, ...(format && { format }) });
       const run = { version: version(), env: process.env, logger, start: startHub };
       exit(await runCommand({ ...run, ...options, stopped: () => stopSignal(logger) }));
-      setTimeout(() => process.exit(), EXIT_DELAY_MS).unref();
+      setTimeout(endProcess, EXIT_DELAY_MS).unref();
     });
   command
     .command('check')
@@ -108,7 +112,7 @@ function program(exit: (code: number) => void): Command {
     .addHelpText('after', DOCTOR_HELP)
     .action(async (options: { config?: string; json: boolean }) => {
       exit(await doctorCommand(options, process, examineMachine));
-      setTimeout(() => process.exit(), EXIT_DELAY_MS).unref(); // what did not answer in time
+      setTimeout(endProcess, EXIT_DELAY_MS).unref(); // what did not answer in time
     });
   command
     .command('replay')
@@ -151,7 +155,14 @@ for (const event of ['unhandledRejection', 'uncaughtException']) {
   process.on(event, (error: unknown) => {
     // no attempt to go on: the log is safe at any moment, and the supervisor starts a sound process
     console.error(`holdfast: ${describeError(error)}`, error);
-    process.exit(ERRORS.INTERNAL.exitCode);
+    process.exitCode = ERRORS.INTERNAL.exitCode;
+    endProcess();
+  });
+}
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    // whoever read it (`head`) has seen enough
+    if (!('code' in error) || error.code !== 'EPIPE') throw error;
   });
 }
 

@@ -22,6 +22,7 @@ const QUANTITIES: Readonly<Record<string, Omit<Quantity, 'isAlarm'>>> = {
   energy: { metric: 'energy', unit: 'J', factor: MICRO },
   humidity: { metric: 'humidity', unit: '%', factor: MILLI },
   fan: { metric: 'fan', unit: 'rpm', factor: 1 },
+  freq: { metric: 'frequency', unit: 'Hz', factor: 1 },
 };
 
 const NAME = /^(?<type>[a-z]+)(?<index>\d+)(?:_(?<alarm>(?:[a-z]+_)?alarm))?$/;

@@ -16,7 +16,7 @@ export async function examineBus(
   const found = await findBus(wanted, roots);
   const tools = await examineTools();
   if (found.is === 'unusable') {
-    const subject = `i2c ${wanted}`;
+    const subject = typeof wanted === 'number' ? `i2c-${wanted}` : wanted;
     return [
       { severity: 'problem', subject, detail: found.problem, remedy: found.remedy },
       ...tools,

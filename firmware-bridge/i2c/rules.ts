@@ -96,9 +96,14 @@ function checkValue(value: Value, report: Report): void {
     report(['shift'], `is ${shift}, which leaves no bit of the value`);
 }
 
-function checkWritable({ writable, type }: RegisterFields, report: Report): void {
-  if (writable && type === 'bits')
+function checkWritable({ writable, type, mask, shift = 0 }: RegisterFields, report: Report): void {
+  if (!writable) return;
+  if (type === 'bits')
     report(['writable'], 'is possible for numbers and single bits: declare each bit as a `bool`');
+  const bits = BigInt(mask ?? 0) >> BigInt(shift);
+  // else a number loses those of its bits that have no place
+  if ((bits & (bits + 1n)) !== 0n)
+    report(['mask'], 'must have all its bits in a row, from `shift` on, to be written');
 }
 
 function checkInit(step: InitFields, bits: 8 | 16, report: Report): void {

@@ -73,6 +73,7 @@ export const USUAL_CHANNELS: readonly string[] = [
     ['x', 'y', 'z'].map((axis) => `${type}_${axis}`),
   ),
   ...['temp_ambient', 'temp_object', 'concentration_co2', 'concentration_voc'],
+  ...['concentration_ethanol', 'concentration_h2'],
   ...['pm1', 'pm2p5', 'pm4', 'pm10'].map((size) => `massconcentration_${size}`),
   ...[0, 1, 2, 3].flatMap((a) => [0, 1, 2, 3].map((b) => `voltage${a}-voltage${b}`)),
 ];

@@ -7,10 +7,10 @@ import { channelTypeOf } from './channel-type.ts';
 
 /** A channel, of which there is a value in its unit, or a raw one with `scale` and `offset`. */
 const CHANNEL_FILE = /^in_(.+)_(input|raw)$/;
-/** What is kept of a channel besides its value now. */
-const NO_CHANNEL = /_(?:peak|trough|mean)$/;
-/** Six digits are usual: `101.325000`. Some have a unit after them. */
-const NUMBER = /^-?\d+(?:\.\d+)?(?=$|\s)/;
+/** What is kept of a channel besides its value now, and what is several numbers. */
+const NO_CHANNEL = /_(?:peak|trough|mean|quaternion)$/;
+/** Six digits are usual: `101.325000`. Gains have their unit after them. */
+const NUMBER = /^-?\d+(?:\.\d+)?(?=$| dB$)/;
 
 /** This driver has given percent and hPa where all others give m% and kPa; newer ones may not. */
 const PERCENT_AND_HPA = new Set(['bme680']);

@@ -26,6 +26,8 @@ export class OneWireBridge implements Bridge {
   readonly #sampler: Sampler;
   readonly #conversions = new Map<string, BulkConversion>();
   #buses: Buses = new Map();
+  /** Thermometers for which there is no room. */
+  #notRead = 0;
 
   constructor(
     options: OneWireFields,
@@ -66,11 +68,12 @@ export class OneWireBridge implements Bridge {
     this.#forgetReplaced(context, named);
     for (const { sensor, ...rest } of sensors) this.#add(context, { id: sensor, ...rest });
     if (!discover) return;
-    for (const id of [...buses.values()].flat()) {
-      const isFull = this.#sampler.sensors.length >= SENSORS_MAX;
-      if (!named.has(id) && !isFull)
-        this.#add(context, { id, device: id, metric: 'temperature', offset: 0 });
-    }
+    const known = new Set(this.#sampler.sensors.map(({ key }) => key));
+    const found = [...buses.values()].flat().filter((id) => !known.has(id));
+    const room = SENSORS_MAX - known.size;
+    for (const id of found.slice(0, room))
+      this.#add(context, { id, device: id, metric: 'temperature', offset: 0 });
+    this.#notRead = Math.max(0, found.length - room);
   }
 
   #add(
@@ -119,7 +122,8 @@ export class OneWireBridge implements Bridge {
 
   #notes(): readonly string[] {
     const { interval } = this.#options;
-    return [...this.#buses].flatMap(([master, all]) => {
+    const tooMany = `${this.#notRead} more sensors are not read: a bridge reads ${SENSORS_MAX}`;
+    const slow = [...this.#buses].flatMap(([master, all]) => {
       const isSlow = all.length * CONVERSION_MS > interval;
       if (!isSlow || this.#conversions.get(master)?.state !== 'denied') return [];
       return [
@@ -127,5 +131,6 @@ export class OneWireBridge implements Bridge {
           'convert one after the other: see the README of the bridge',
       ];
     });
+    return [...(this.#notRead > 0 ? [tooMany] : []), ...slow];
   }
 }

@@ -6,12 +6,17 @@ import { readAttribute, writeAttribute } from '../sampling/attribute.ts';
 import { kernelProblem, systemErrorName } from '../sampling/kernel-problem.ts';
 import type { Reading, Sample, Sensor } from '../sampling/sensor.ts';
 import type { BulkConversion } from './conversion.ts';
-import { judgeScratchpad, judgeTemperature, type Verdict } from './temperature.ts';
+import {
+  judgeScratchpad,
+  judgeTemperature,
+  POWER_ON_CELSIUS,
+  type Verdict,
+} from './temperature.ts';
 
-/** A temperature that was near the last one is no accident. */
+/** What was near 85 °C a moment ago may be at it. */
 const CONTINUES_DEGREES = 5;
-/** DS18S20 have nine bits, and no choice. */
-const FIXED_RESOLUTION = '10-';
+/** They have nine bits, and no choice. */
+const DS18S20_FAMILY = '10-';
 /** The kernel gives thousandths, offsets may have more digits than make sense. */
 const DECIMALS = 3;
 
@@ -87,8 +92,8 @@ export class Thermometer implements Sensor {
     if (text === undefined) return await this.#askScratchpad(folder, signal);
     if (text === '')
       throw new Error('it does not answer, or garbled: check wires, pull-up and supply');
-    const verdict = judgeTemperature(text);
-    if (verdict.is !== 'suspect' || this.#continues(verdict.celsius)) return verdict;
+    const verdict = judgeTemperature(text, this.#parts.id);
+    if (verdict.is !== 'suspect' || this.#mayBe85(verdict.celsius)) return verdict;
     return await this.#askScratchpad(folder, signal);
   }
 
@@ -96,7 +101,7 @@ export class Thermometer implements Sensor {
     const text = await readOrAbsent(join(folder, 'w1_slave'), signal);
     if (text === undefined) throw new Error(await whyAbsent(folder, signal));
     if (text === '') throw new Error('it does not answer: check wires, pull-up and supply');
-    return judgeScratchpad(text);
+    return judgeScratchpad(text, this.#parts.id);
   }
 
   #believe(verdict: Verdict, reading: Reading): number {
@@ -105,15 +110,17 @@ export class Thermometer implements Sensor {
     throw new Error(verdict.why);
   }
 
-  #continues(celsius: number): boolean {
+  /** The bytes of a DS18S20 at 85 °C are those after power-on: only what was before can tell. */
+  #mayBe85(celsius: number): boolean {
     const last = this.#lastCelsius;
-    return last !== undefined && Math.abs(last - celsius) <= CONTINUES_DEGREES;
+    const isNear = last !== undefined && Math.abs(last - celsius) <= CONTINUES_DEGREES;
+    return isNear && celsius === POWER_ON_CELSIUS && this.#parts.id.startsWith(DS18S20_FAMILY);
   }
 
   async #setResolution(folder: string, signal: AbortSignal): Promise<void> {
     const { id, resolution } = this.#parts;
     if (resolution === undefined || this.#resolution !== 'to be set') return;
-    if (id.startsWith(FIXED_RESOLUTION)) return;
+    if (id.startsWith(DS18S20_FAMILY)) return;
     const path = join(folder, 'resolution');
     try {
       const now = await readOrAbsent(path, signal);

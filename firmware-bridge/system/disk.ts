@@ -6,6 +6,7 @@ import { type Mount, mountOf } from '../../hub/machine/mounts.ts';
 import { readFact, readNumber } from '../../hub/machine/read-fact.ts';
 import type { MachineRoots } from '../../hub/machine/roots.ts';
 import { onThread } from '../sampling/attribute.ts';
+import { kernelProblem } from '../sampling/kernel-problem.ts';
 import type { Sample } from '../sampling/sensor.ts';
 import type { SystemOptions } from './fields.ts';
 import { pressure, rounded, type Values } from './values.ts';
@@ -29,7 +30,8 @@ export async function readDisks(
     try {
       values.push(...(await readDisk(disk, roots, signal)));
     } catch (error) {
-      problems.push(`${disk.path}: ${describeError(error)}`);
+      const { path } = disk;
+      problems.push(kernelProblem(error, path) ?? `${path}: ${describeError(error)}`);
     }
   }
   return { values: [...values, ...(await pressure(roots.proc, 'io'))], problems };

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { describeError } from '../../hub/core/errors.ts';
 import type { Finding } from '../../hub/core/finding.ts';
+import { errorCodeOf } from '../../hub/machine/error-code.ts';
 import { namesIn } from '../../hub/machine/read-fact.ts';
 import { MACHINE, type MachineRoots } from '../../hub/machine/roots.ts';
 import { onThread } from '../sampling/attribute.ts';
@@ -18,15 +18,15 @@ export async function examineSystem(
     if (all.includes(name)) continue;
     const detail = `there is no network interface ${name}`;
     const remedy = `correct \`interfaces\`, or plug it in; there are ${all.join(', ')}`;
-    findings.push({ severity: 'warning', subject: `system ${name}`, detail, remedy });
+    findings.push({ severity: 'warning', subject: name, detail, remedy });
   }
   for (const { path } of disks) {
     try {
       await onThread(path, signal, () => stat(path));
     } catch (error) {
-      const detail = `${path} cannot be looked at: ${describeError(error)}`;
+      const detail = `${path} cannot be looked at (${errorCodeOf(error)})`;
       const remedy = 'correct `disks`, or mount it';
-      findings.push({ severity: 'problem', subject: `system ${path}`, detail, remedy });
+      findings.push({ severity: 'problem', subject: path, detail, remedy });
     }
   }
   if (findings.length > 0) return findings;

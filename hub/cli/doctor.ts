@@ -70,7 +70,8 @@ function load(options: DoctorOptions, io: DoctorIo): Loaded {
     const others = count > 1 ? ` (and ${count - 1} more)` : '';
     const detail = `${first ? renderProblem(first) : source.file}${others}`;
     const remedy =
-      'holdfast check shows all; disk, ports, bridges and sinks are not examined without it';
+      'holdfast check shows all (a file that may not be read: run this as the user of the hub); ' +
+      'disk, ports, bridges and sinks are not examined without it';
     return { config: undefined, finding: { severity: 'problem', subject, detail, remedy } };
   }
 }

@@ -83,7 +83,7 @@ async function writable({ dataDir, user, roots }: DataDirParts, signal: AbortSig
     facts = await stat(nearest);
   } catch (error) {
     const detail = `${dataDir} cannot be looked at by ${user.name} (${errorCodeOf(error)})`;
-    return problem(detail, ownershipRemedy(dataDir, user));
+    return problem(detail, ownershipRemedy(dataDir, user, 'root'));
   }
   if (!facts.isDirectory()) {
     const remedy = 'remove the file, or set another hub.data_dir';
@@ -98,22 +98,26 @@ async function writable({ dataDir, user, roots }: DataDirParts, signal: AbortSig
     const detail = `${dataDir} ${what} by ${user.name}: it belongs to ${owner} (${errorCodeOf(error)})`;
     if (errorCodeOf(error) === 'EROFS')
       return problem(`${nearest} is on a volume that is mounted read-only`, 'see `disk`');
-    return problem(detail, ownershipRemedy(dataDir, user, isNew));
+    return problem(detail, ownershipRemedy(dataDir, user, owner, isNew));
   }
   const foreign = isNew ? undefined : await foreignFile(nearest, user, signal);
   if (foreign) {
     const detail = `${foreign} belongs to another user: was the hub run with sudo once?`;
-    return problem(detail, ownershipRemedy(dataDir, user));
+    return problem(detail, ownershipRemedy(dataDir, user, 'root'));
   }
   const detail = isNew ? `${dataDir} can be made` : `${dataDir} can be written (owner ${owner})`;
   return { severity: 'ok', subject, detail } as const;
 }
 
-function ownershipRemedy(dataDir: string, user: MachineUser, isNew = false): string {
+/** A folder of a user other than root is most likely that of the hub's own user. */
+function ownershipRemedy(dataDir: string, user: MachineUser, owner: string, isNew = false): string {
   const where = resolve(dataDir);
   const change = isNew
     ? `sudo install -d -o ${user.name} ${where}`
     : `sudo chown -R ${user.name} ${where}`;
+  const isSomebodys = owner !== 'root' && !owner.startsWith('uid ');
+  if (isSomebodys && !isNew)
+    return `sudo -u ${owner} holdfast doctor; if the hub is to run as ${user.name}: ${change}`;
   return `${change}, or run this as the user of the hub`;
 }
 

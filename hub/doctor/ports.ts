@@ -1,8 +1,8 @@
 /** Whether the hub can listen where it is told to, and who does already. Binds nothing. */
-import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Finding } from '../core/finding.ts';
+import { addressesOf } from '../machine/addresses.ts';
 import { canonicalAddress, type TcpSocket, tcpSockets } from '../machine/connections.ts';
 import { type ProcessFacts, processFacts, processText, whoHasOpen } from '../machine/processes.ts';
 import { readFact, readNumber } from '../machine/read-fact.ts';
@@ -14,6 +14,8 @@ import type { RunningHub } from './running-hub.ts';
 /** CAP_NET_BIND_SERVICE of capabilities(7). */
 const CAPABILITY_BIND = 10n;
 const UNPRIVILEGED_FROM = 1_024;
+/** Names of this machine itself need no server. */
+const NAME_TIMEOUT_MS = 1_000;
 const WILDCARDS = ['0.0.0.0', '::'];
 
 /** Where the hub is to listen. `key` is what to change in the configuration: `mqtt.listeners`. */
@@ -38,7 +40,7 @@ export function port(wanted: WantedPort, parts: PortParts): Examination {
     async examine(signal) {
       if (wanted.port === 0)
         return [{ severity: 'ok', subject: wanted.key, detail: 'any free port is taken' }];
-      const address = await addressOf(wanted.host);
+      const address = await addressOf(wanted.host, signal);
       const elsewhere = address === undefined ? undefined : notHere(address, wanted, parts);
       if (elsewhere) return [elsewhere];
       const sockets = await tcpSockets(parts.roots);
@@ -54,12 +56,9 @@ export function port(wanted: WantedPort, parts: PortParts): Examination {
 }
 
 /** Undefined when the name cannot be resolved: then all that have the port count. */
-async function addressOf(host: string): Promise<string | undefined> {
-  if (isIP(host) !== 0) return canonicalAddress(host);
-  return await lookup(host).then(
-    ({ address }) => canonicalAddress(address),
-    () => undefined,
-  );
+async function addressOf(host: string, signal: AbortSignal): Promise<string | undefined> {
+  const [first] = (await addressesOf(host, NAME_TIMEOUT_MS, signal)) ?? [];
+  return first && canonicalAddress(first);
 }
 
 function interfaceAddresses(): readonly string[] {

@@ -9,11 +9,13 @@ import { examineChips } from '../../firmware-bridge/sampling/chip/examine-chips.
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { BridgeSession } from '../support/bridge-session.ts';
 import { ROOT } from '../support/repository.ts';
 import { beginOn, SysTree } from '../support/sys-tree.ts';
 import { until } from '../support/until.ts';
 
-const QUICK = { interval: '20 ms', timeout: '60 ms' };
+// a busy machine takes tenths of a second for a file
+const QUICK = { interval: '20 ms', timeout: '500 ms' };
 const LOOK_EVERY_MS = 30;
 const LM75 = 'devices/i2c-1/1-0048/hwmon/hwmon0';
 const BOARD = 'devices/platform/board.0/hwmon/hwmon1';
@@ -29,6 +31,7 @@ async function board(): Promise<SysTree> {
     ...{ power1_average: '3250000\n', energy1_input: '5000000\n', humidity1_input: '45500\n' },
     ...{ temp2_input: '41500\n', temp2_label: 'SYSTIN\n', temp2_max_alarm: '0\n' },
     ...{ temp3_input: '127000\n', temp3_fault: '1\n', intrusion0_alarm: '0\n', alarms: '3\n' },
+    freq1_input: '300000000\n',
   });
   await tree.link('class/hwmon/hwmon1', BOARD);
   return tree;
@@ -67,7 +70,7 @@ test('everything that a chip measures is read in the units of people', async (t)
   assert.deepEqual(of('hwmon/nct6775-board-0')[0], {
     ...{ voltage0: 0.872, voltage0_alarm: true, voltage1: 12.048, fan1: 1205, fan1_alarm: false },
     ...{ current1: -1.5, power1: 3.25, energy1: 5, humidity1: 45.5, temperature2: 41.5 },
-    ...{ temperature2_max_alarm: false, intrusion0_alarm: false },
+    ...{ temperature2_max_alarm: false, intrusion0_alarm: false, frequency1: 300_000_000 },
   });
   await until('it is told', () =>
     /temp3: temp3_fault says that it cannot be trusted/.test(session.detail ?? ''),
@@ -95,6 +98,31 @@ test('a chip that is unplugged is named, and its gap is told when it is back', a
   await tree.files(LM75, { name: 'lm75\n', temp1_input: '24000\n' });
   await until('the gap', () => of('holdfast/bridge/bridge-1').length === 1);
   await until('it is read', () => of('hwmon/lm75-1-0048').at(-1)?.temperature1 === 24);
+});
+
+test('a chip that measures nothing is nobody to be missed', async (t) => {
+  const { tree, session, of } = await begin(t);
+  const fan = 'devices/platform/cooling_fan/hwmon/hwmon2';
+  await tree.files(fan, { name: 'pwmfan\n', pwm1: '99\n' });
+  await tree.link('class/hwmon/hwmon2', fan);
+  await tree.files(fan.replace('hwmon2', 'hwmon3'), { name: 'tmp102\n', temp1_input: '20000\n' });
+  await tree.link('class/hwmon/hwmon3', fan.replace('hwmon2', 'hwmon3'));
+  await until('a later chip', () => of('hwmon/tmp102-cooling_fan').length > 0);
+  assert.doesNotMatch(session.detail ?? '', /pwmfan/);
+  const look = () =>
+    examineChips(HWMON, hwmonSpec.options.parse({}), new AbortController().signal, tree);
+  assert.match(
+    (await look())[0]?.detail ?? '',
+    /^reads lm75 at 1-0048, nct6775 .*, tmp102 at \S+$/,
+  );
+  for (const number of [0, 1, 3]) await tree.remove(`class/hwmon/hwmon${number}`);
+  const [nothing] = await look();
+  assert.equal(nothing?.severity, 'problem');
+  const lost = await new BridgeSession().run(bridgeOn(tree)).catch((error: unknown) => error);
+  assert.match(
+    String(lost),
+    /none of the chips of hwmon measures anything \(pwmfan at cooling_fan\): check/,
+  );
 });
 
 test('doctor names the chips, their channels, and what is missing', async (t) => {

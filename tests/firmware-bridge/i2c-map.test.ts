@@ -190,6 +190,9 @@ test('what is wrong in the configuration is said with its place', () => {
   assert.match(one('type: bits'), /bits — is needed/);
   assert.match(one('type: bool, scale: 2'), /scale — has a meaning only for numbers/);
   assert.match(one('type: bits, bits: { a: 0 }, writable: true'), /declare each bit as a `bool`/);
+  assert.equal(one('mask: 0xf0, shift: 4, writable: true'), '');
+  assert.match(one('mask: 0xf0, writable: true'), /mask — must have all its bits in a row/);
+  assert.equal(one('mask: 0x85'), '');
   assert.match(of('registers: [{ metric: m, register: 1 }], init: [{ value: 1 }]'), /needs either/);
   assert.match(
     of('registers: [{ metric: m, register: 1 }], init: [{ register: 1, value: 300 }]'),

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { packageRoot } from '../../config/find-file.ts';
@@ -11,8 +10,11 @@ import { renderReport } from '../../hub/cli/doctor-report.ts';
 import type { Finding } from '../../hub/core/finding.ts';
 import { freePort } from '../support/free-port.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const NOBODY = 65_534;
+/** Of every Debian. */
+const DAEMON = 1;
 const isRoot = process.getuid?.() === 0;
 
 interface Answer {
@@ -20,12 +22,6 @@ interface Answer {
   readonly ok: boolean;
   readonly findings: readonly Finding[];
   readonly tookMs: number;
-}
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-doctor-'));
-  t.after(() => rm(folder, { recursive: true }));
-  return folder;
 }
 
 /** `holdfast doctor --json` with this configuration. */
@@ -46,13 +42,22 @@ function of({ findings }: Pick<Answer, 'findings'>, subject: string): Finding {
 
 describe('holdfast doctor', () => {
   it('says what is wrong with a configuration, and looks at the machine all the same', async (t) => {
-    const answer = await doctor(t, await folderOf(t), 'hub: {idd: x}\nhttp: {port: -1}\n');
+    const answer = await doctor(t, await temporaryFolder(t), 'hub: {idd: x}\nhttp: {port: -1}\n');
     assert.equal(answer.code, 69);
     assert.equal(answer.ok, false);
     const { severity, detail } = of(answer, 'configuration');
     assert.equal(severity, 'problem');
     assert.match(detail, /holdfast\.yaml:1:7 {2}hub\.idd — unknown key .*\(and 1 more\)$/);
     assert.equal(of(answer, 'node').severity, 'ok');
+  });
+
+  it('keeps its exit code when nobody reads it to the end', async (t) => {
+    const config = join(await temporaryFolder(t), 'holdfast.yaml');
+    await writeFile(config, 'hub: {idd: x}\n');
+    const run = holdfast(t, ['doctor', '--config', config]);
+    run.process.stdout?.destroy();
+    assert.equal(await run.ended, 69);
+    assert.equal(run.stderr, '');
   });
 
   it('finds a taken port, a missing serial port and a sink that is away', async (t) => {
@@ -66,7 +71,7 @@ describe('holdfast doctor', () => {
     const sink = `{ id: cloud, type: http, url: "http://127.0.0.1:${away}/in" }`;
     const serial =
       'bridges: [{ id: pico, type: serial, port: /dev/ttyUSB99 }, { id: sim, type: simulator }]';
-    const answer = await doctor(t, await folderOf(t), hubYaml([sink], [serial], port));
+    const answer = await doctor(t, await temporaryFolder(t), hubYaml([sink], [serial], port));
     assert.equal(answer.code, 69);
     const taken = of(answer, `port ${port}`);
     assert.equal(taken.severity, 'problem');
@@ -84,7 +89,7 @@ describe('holdfast doctor', () => {
   });
 
   it('finds nothing wrong with a running hub, and does not disturb it', async (t) => {
-    const folder = await folderOf(t);
+    const folder = await temporaryFolder(t);
     const mqtt = await freePort();
     const hub = await runHub(t, folder, hubYaml([], [], mqtt));
     await hub.ready();
@@ -101,7 +106,7 @@ describe('holdfast doctor', () => {
 
 describe('holdfast doctor on volumes and folders', () => {
   it('knows a data directory of another user', { skip: !isRoot && 'needs root' }, async (t) => {
-    const folder = await folderOf(t);
+    const folder = await temporaryFolder(t);
     await chmod(folder, 0o755);
     const config = join(folder, 'holdfast.yaml');
     await writeFile(config, 'hub: { data_dir: ./data }\nhttp: { port: 0 }\n');
@@ -131,10 +136,15 @@ describe('holdfast doctor on volumes and folders', () => {
     const foreign = await asNobody();
     assert.match(of(foreign, 'data_dir').detail, /000005\.log belongs to another user.*sudo/);
     assert.match(of(foreign, 'data_dir').remedy ?? '', /^sudo chown -R nobody /);
+    await chown(join(folder, 'data'), DAEMON, DAEMON);
+    const theirs = await asNobody();
+    assert.match(of(theirs, 'data_dir').detail, /cannot be written by nobody: .* to daemon/);
+    const mine = /^sudo -u daemon holdfast doctor; if the hub is to run as nobody: sudo chown -R/;
+    assert.match(of(theirs, 'data_dir').remedy ?? '', mine);
   });
 
   it('knows a small volume in memory', { skip: !isRoot && 'needs root' }, async (t) => {
-    const folder = await folderOf(t);
+    const folder = await temporaryFolder(t);
     const mounted = join(folder, 'data');
     await mkdir(mounted);
     try {

@@ -6,15 +6,13 @@ import { Sampler } from '../sampler.ts';
 import { afterRealTime, sleep } from '../timer.ts';
 import { ChipSensor } from './chip-sensor.ts';
 import type { ChipFields, ChipsFields } from './fields.ts';
-import { findChips, matchChip } from './find-chips.ts';
+import { findChips, listed, matchChip, noChip } from './find-chips.ts';
 import type { Chip, ChipKind } from './kind.ts';
 
 /** Somebody who plugs a chip in looks at the screen for about so long. */
 const LOOK_EVERY_MS = 5_000;
 /** Of a chip that nobody has named: away for so long, it was taken away. */
 const FORGET_AFTER_MS = 86_400_000;
-/** As many as people read on one line. */
-const NAMED_MAX = 4;
 /** A board has some tens; one that makes new ones all the time fills no memory. */
 const CHIPS_MAX = 128;
 
@@ -61,8 +59,7 @@ export class ChipBridge implements Bridge {
   async #look(context: BridgeContext): Promise<void> {
     this.#chips = await findChips(this.#kind, this.#sys);
     if (this.#chips.length === 0) {
-      const { title, remedy } = this.#kind;
-      const why = `${this.#forWhom()}the kernel has no chip of ${title}: ${remedy}`;
+      const why = `${noChip(this.#kind, this.#options.chips)}: ${this.#kind.remedy}`;
       this.#sampler.lost(context, why);
       throw new HubError('BRIDGE_LOST', why);
     }
@@ -70,16 +67,23 @@ export class ChipBridge implements Bridge {
     for (const [i, chip] of chips.entries()) this.#add(`chip ${i}`, chip);
     if (chips.length > 0) return;
     this.#forgetTakenAway(context);
-    for (const { name, parent } of this.#chips) {
-      if (this.#sampler.sensors.length >= CHIPS_MAX) break;
-      const device = asId([name, parent].filter(Boolean).join('-'));
-      this.#add(device, { device, parent, ...(name === '' ? {} : { name }) });
-    }
+    await this.#addAll();
+    if (this.#sampler.sensors.length > 0) return;
+    const { title, remedy } = this.#kind;
+    const why = `none of the chips of ${title} measures anything (${listed(this.#chips)})`;
+    throw new HubError('BRIDGE_LOST', `${why}: ${remedy}`);
   }
 
-  #forWhom(): string {
-    const devices = this.#options.chips.slice(0, NAMED_MAX).map(({ device }) => device);
-    return devices.length === 0 ? '' : `${devices.join(', ')}: `;
+  /** Those that measure something: fans and batteries of others would be missed for ever. */
+  async #addAll(): Promise<void> {
+    const known = new Set(this.#sampler.sensors.map(({ key }) => key));
+    for (const chip of this.#chips) {
+      const { name, parent } = chip;
+      const device = asId([name, parent].filter(Boolean).join('-'));
+      if (known.has(device) || (await this.#kind.channelsOf(chip)).length === 0) continue;
+      if (this.#sampler.sensors.length >= CHIPS_MAX) break;
+      this.#add(device, { device, parent, ...(name === '' ? {} : { name }) });
+    }
   }
 
   #add(key: string, wanted: ChipFields): void {

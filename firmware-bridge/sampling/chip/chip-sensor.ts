@@ -7,8 +7,8 @@ import { describeWanted, matchChip } from './find-chips.ts';
 import type { Channel, Chip, ChipKind } from './kind.ts';
 import { metricOf } from './spec-rules.ts';
 
-/** Drivers give no more; it takes away what binary fractions add: 23.1, not 23.100000000000001. */
-const DIGITS = 10;
+/** Only counters have more; it takes away what binary fractions add: 23.1, not 23.1000000000001. */
+const DIGITS = 12;
 /** As many as people read on one line. */
 const LISTED_MAX = 12;
 

@@ -1,8 +1,8 @@
 import type { Finding } from '../../../hub/core/finding.ts';
 import { MACHINE, type MachineRoots } from '../../../hub/machine/roots.ts';
 import type { ChipsFields } from './fields.ts';
-import { describeChip, findChips, listed, matchChip } from './find-chips.ts';
-import type { ChipKind } from './kind.ts';
+import { describeChip, findChips, listed, matchChip, noChip } from './find-chips.ts';
+import type { Chip, ChipKind } from './kind.ts';
 
 /** As many as people read on one line. */
 const LISTED_MAX = 12;
@@ -16,11 +16,10 @@ export async function examineChips(
 ): Promise<readonly Finding[]> {
   const chips = await findChips(kind, sys);
   if (chips.length === 0) {
-    const detail = `the kernel has no chip of ${kind.title}`;
+    const detail = noChip(kind, wanted);
     return [{ severity: 'problem', subject: kind.title, detail, remedy: kind.remedy }];
   }
-  if (wanted.length === 0)
-    return [{ severity: 'ok', subject: kind.title, detail: `reads ${listed(chips)}` }];
+  if (wanted.length === 0) return [await allChips(kind, chips)];
   const findings: Finding[] = [];
   for (const one of wanted) {
     if (signal.aborted) break;
@@ -45,4 +44,14 @@ export async function examineChips(
       });
   }
   return findings;
+}
+
+async function allChips(kind: ChipKind, chips: readonly Chip[]): Promise<Finding> {
+  const subject = kind.title;
+  const channels = await Promise.all(chips.map((chip) => kind.channelsOf(chip)));
+  const measuring = chips.filter((_, i) => channels[i]?.length);
+  if (measuring.length > 0)
+    return { severity: 'ok', subject, detail: `reads ${listed(measuring)}` };
+  const detail = `none of the chips measures anything: ${listed(chips)}`;
+  return { severity: 'problem', subject, detail, remedy: kind.remedy };
 }

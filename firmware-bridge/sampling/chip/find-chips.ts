@@ -8,6 +8,7 @@ import type { Chip, ChipKind } from './kind.ts';
 const NO_PARENTS = new Set(['hwmon', 'iio']);
 /** As many as people read on one line. */
 const LISTED_MAX = 8;
+const DEVICES_MAX = 4;
 
 /** All chips of the kind that the kernel knows, in the order of their numbers. */
 export async function findChips(kind: ChipKind, sys: string): Promise<readonly Chip[]> {
@@ -27,6 +28,13 @@ async function chipIn(path: string): Promise<Chip | undefined> {
   const above = dirname(folder);
   const parent = basename(NO_PARENTS.has(basename(above)) ? dirname(above) : above);
   return { folder, name, label, parent };
+}
+
+/** That there is none at all, and whom that concerns. */
+export function noChip({ title }: ChipKind, wanted: readonly ChipFields[]): string {
+  const devices = wanted.slice(0, DEVICES_MAX).map(({ device }) => device);
+  const forWhom = devices.length === 0 ? '' : `${devices.join(', ')}: `;
+  return `${forWhom}the kernel has no chip of ${title}`;
 }
 
 /** The one that is meant, or why it is not clear, for people. */

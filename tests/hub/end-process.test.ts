@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../support/repository.ts';
+
+const MODULE = join(ROOT, 'dist', 'hub', 'end-process.js');
+/** A process that does not end by itself is a failure of the test, not of the suite. */
+const LIMITS = { timeout: 20_000, killSignal: 'SIGQUIT' } as const;
+
+test('a process ends although the kernel does not return from a file', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-end-'));
+  t.after(() => rm(folder, { recursive: true }));
+  execFileSync('mkfifo', [join(folder, 'hangs')]); // opening it waits for somebody who writes
+  const endOf = (work: string, code: number) =>
+    new Promise((resolve) => {
+      const script = `
+        import { readFile } from 'node:fs/promises';
+        import { endProcess } from ${JSON.stringify(MODULE)};
+        process.on('SIGTERM', () => {});
+        process.exitCode = ${code};
+        ${work};
+        setTimeout(endProcess, 100);`;
+      const args = ['--input-type=module', '-e', script];
+      const child = execFile(process.execPath, args, { ...LIMITS, cwd: folder }, () =>
+        resolve(child.exitCode ?? child.signalCode),
+      );
+    });
+  const hang = "readFile('hangs').catch(() => {})";
+  const ends = [endOf('', 0), endOf('', 69), endOf(hang, 0), endOf(hang, 69)];
+  assert.deepEqual(await Promise.all(ends), [0, 69, 'SIGTERM', 'SIGKILL']);
+});
