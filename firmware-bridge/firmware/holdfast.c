@@ -345,6 +345,8 @@ static void do_command(holdfast_link *link, const uint8_t *at, uint8_t length) {
   command->answer_length = 0;
   link->answer_status = HOLDFAST_COMMAND_UNKNOWN;
   if (config->command) link->answer_status = (uint8_t)config->command(config->user, command);
+  /* as snprintf counts it: also what there was no room for */
+  if (command->answer_length > HOLDFAST_ANSWER_MAX) command->answer_length = HOLDFAST_ANSWER_MAX;
 }
 
 /* A frame of a session: its tag and the last acknowledged number come first. */

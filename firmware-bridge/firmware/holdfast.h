@@ -29,6 +29,9 @@ extern "C" {
 #ifndef HOLDFAST_ANSWER_MAX
 #define HOLDFAST_ANSWER_MAX 32
 #endif
+#if HOLDFAST_ANSWER_MAX > HOLDFAST_FRAME_MAX - 8
+#error "HOLDFAST_ANSWER_MAX is at most HOLDFAST_FRAME_MAX - 8"
+#endif
 /* Readings on the way that are not acknowledged; the hub takes at most 32. */
 #ifndef HOLDFAST_WINDOW
 #define HOLDFAST_WINDOW 8
@@ -59,7 +62,7 @@ typedef struct {
   const uint8_t *payload;
   uint8_t name_length;
   uint8_t payload_length;
-  uint8_t answer_length; /* for the callback to set, at most HOLDFAST_ANSWER_MAX; 0 before */
+  uint8_t answer_length; /* for the callback to set; 0 before, and cut at HOLDFAST_ANSWER_MAX */
   uint8_t answer[HOLDFAST_ANSWER_MAX];
 } holdfast_command;
 

@@ -1,6 +1,6 @@
 import type { SessionFactory } from '../serial/session.ts';
 import { STATE_PREFIX } from './device-memory.ts';
-import { LinkSession } from './session.ts';
+import { DEVICES_MAX, LinkSession } from './session.ts';
 
 export interface LinkFactoryOptions {
   /** Where a reading is published; undefined when there is no such topic. */
@@ -13,8 +13,14 @@ export interface LinkFactoryOptions {
 export function linkFactory({ topic, random }: LinkFactoryOptions): SessionFactory {
   const devices = new Set<string>();
   let isKnown = false;
+  const add = (device: string) => {
+    devices.delete(device);
+    devices.add(device);
+    const [first] = devices.size > DEVICES_MAX ? devices : [];
+    if (first !== undefined) devices.delete(first);
+  };
   const know = (state: ReadonlyMap<string, unknown>) => {
-    for (const key of state.keys()) devices.add(key.slice(STATE_PREFIX.length).split('/')[0] ?? '');
+    for (const key of state.keys()) add(key.slice(STATE_PREFIX.length).split('/')[0] ?? '');
     isKnown = true;
   };
   return {
@@ -27,7 +33,7 @@ export function linkFactory({ topic, random }: LinkFactoryOptions): SessionFacto
         state,
         topic: (device, metric) => topic(bridgeId, device, metric),
         random,
-        met: (device) => devices.add(device),
+        met: add,
       });
     },
   };

@@ -3,6 +3,8 @@ import type { LinkTime } from './wire.ts';
 /** Time, number of lost readings, type and length of the name. */
 const HEADER_BYTES = 13;
 const AGE = 1;
+/** As long as a level of a topic may be (format/topic.ts). */
+const METRIC_CHARACTERS_MAX = 128;
 
 /** A reading as it is published: a metric, and JSON as the decoder takes it. */
 export interface LinkReading {
@@ -34,9 +36,10 @@ function json(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** A level of a topic. */
+/** A level of a topic, whatever the name is. */
 function metricOf(name: string): string {
-  return name.replaceAll(/[/+#$\p{C}\ufffd]/gu, '_') || '_';
+  const level = name.trim().slice(0, METRIC_CHARACTERS_MAX);
+  return level.replaceAll(/[/+#$\p{C}\ufffd]/gu, '_') || '_';
 }
 
 /**

@@ -37,7 +37,7 @@ const WAIT_MS = 5_000;
 const SILENT_MS = 35_000;
 const COMMAND_INTERVAL_MS = 1_000;
 /** Boards that were ever on one port. Beyond it what is known of the first of them is forgotten. */
-const DEVICES_MAX = 64;
+export const DEVICES_MAX = 64;
 
 export interface LinkSessionOptions {
   /** What `context.loadState(STATE_PREFIX)` answered. */
@@ -179,6 +179,7 @@ export class LinkSession implements SerialSession {
         break;
       }
       case 'answer':
+        if (this.#current) this.#heardMs = now.monotonicMs; // who only answers does not ping
         this.#answer(said.id, said.status, said.payload, output);
         break;
     }
@@ -189,6 +190,7 @@ export class LinkSession implements SerialSession {
       output.bad.push('protocol');
       return;
     }
+    this.#endUnknown(output);
     const memory = this.#resumed(hello);
     if (memory === undefined) return; // it says hello again until the old session has settled
     this.#heardMs = now.monotonicMs;
@@ -216,7 +218,15 @@ export class LinkSession implements SerialSession {
     }
     memory ??= new DeviceMemory(device, this.#newSession(slots, known), 1);
     this.#memories.set(device, memory);
+    this.#forgetIdle();
     return memory;
+  }
+
+  /** Boards that only say hello fill no memory. Those with readings are in `#stored`. */
+  #forgetIdle(): void {
+    if (this.#memories.size <= 2 * DEVICES_MAX) return;
+    const idle = [...this.#memories.keys()].find((device) => !this.#stored.has(device));
+    if (idle !== undefined) this.#memories.delete(idle);
   }
 
   #newSession(slots: readonly { session: number }[], known: DeviceMemory | undefined): number {
@@ -320,6 +330,18 @@ export class LinkSession implements SerialSession {
     const frame = wire.command(wireId, name, order.payload);
     this.#underway = { order, wireId, frame, sentMs: now.monotonicMs };
     return undefined;
+  }
+
+  /**
+   * A device that says hello may have started anew. Then it does not know what it has done: said
+   * again, a command would be done twice, and one that restarts the device for ever.
+   */
+  #endUnknown(output: Output): void {
+    const { order } = this.#underway ?? {};
+    if (!order) return;
+    this.#underway = undefined;
+    const detail = `\`${order.device}\` said hello before it answered: whether it has done it is not known`;
+    output.ended.push({ id: order.id, outcome: { state: 'failed', detail } });
   }
 
   #answer(id: number, status: number, payload: Buffer, output: Output): void {

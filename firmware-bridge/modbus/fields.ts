@@ -134,7 +134,7 @@ export const transport = z
       type: z.literal('rtu').describe('A serial line: RS-485 or RS-232.'),
       port: z
         .string()
-        .min(1)
+        .regex(/^\//, 'must be the whole path, such as `/dev/ttyUSB0`')
         .max(256)
         .meta({ examples: ['/dev/serial/by-id/usb-FTDI_USB-RS485_Cable-if00-port0'] })
         .describe('Path of the serial port; one under `/dev/serial/by-id` stays the same.'),

@@ -60,7 +60,7 @@ type SerialFields = TransportFields & { type: 'rtu' };
 
 async function openSerial(transport: SerialFields): Promise<Duplex> {
   const found = await findPort({ port: transport.port });
-  if (found.kind === 'absent') throw lost(found.problem);
+  if (found.kind === 'absent') throw lost(`${found.problem}; ${found.remedy}`);
   const { SerialPort } = await import('serialport');
   const { port: path, baud_rate: baudRate, parity, data_bits, stop_bits } = transport;
   const settings = { baudRate, parity, dataBits: data_bits, stopBits: stop_bits };

@@ -2,6 +2,7 @@ import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import type { CommandOrder, CommandOutcome, CommandTaker } from '../../hub/core/command.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import { HandOver } from '../sampling/hand-over.ts';
+import { unlessStopped } from '../sampling/timer.ts';
 import { Turns } from '../sampling/turns.ts';
 import { ModbusClient } from './client.ts';
 import type { ModbusFields, SlaveFields, TransportFields } from './fields.ts';
@@ -11,7 +12,7 @@ import { Polling } from './polling.ts';
 import { limitsOf, planReads, type Read } from './read-plan.ts';
 import { entriesOf, type RegisterEntry } from './register-map.ts';
 import { frameGapMs, RtuWire } from './rtu-wire.ts';
-import { SlaveLink } from './slave-link.ts';
+import { SlaveLink, TIME_OVER } from './slave-link.ts';
 import { TcpWire } from './tcp-wire.ts';
 import type { Wire } from './wire.ts';
 import { writeOrder } from './write-command.ts';
@@ -105,7 +106,13 @@ export class ModbusBridge implements Bridge {
     const plans = intervals.map((intervalMs) => ({ intervalMs, reads: plan(intervalMs) }));
     const timeoutMs = slave.timeout ?? this.#options.timeout;
     const link = new SlaveLink(
-      { slave, timeoutMs, limits, proof: shortest(plans.flatMap(({ reads }) => reads)) },
+      {
+        slave,
+        timeoutMs,
+        intervalMs: Math.min(...intervals),
+        limits,
+        proof: shortest(plans.flatMap(({ reads }) => reads)),
+      },
       {
         clock: context.clock,
         random: context.random,
@@ -126,18 +133,24 @@ export class ModbusBridge implements Bridge {
       return { state: 'failed', detail: 'the line is not open; nothing was written' };
     const write = writeOrder(order, station.entries);
     if (!write.ok) return { state: 'failed', detail: write.detail };
+    const { link } = station;
+    let isSent = false;
+    const onSent = () => {
+      isSent = true;
+      sent();
+    };
     try {
-      return await this.#turns.take(async () => {
-        if (signal.aborted) return { state: 'failed', detail: 'its time was over; not written' };
-        const result = await station.link.write(write.entry, write.value, sent);
-        return result.kind === 'done'
-          ? { state: 'done' }
-          : { state: 'failed', detail: result.detail };
-      });
+      const work = this.#turns.take(() => link.write(write.entry, write.value, onSent, signal));
+      // its turn goes on until the slave has answered or its timeout is over
+      const ended = await unlessStopped(work, signal);
+      const result = ended ?? (isSent ? link.unanswered(write.entry) : TIME_OVER);
+      return result.kind === 'done'
+        ? { state: 'done' }
+        : { state: 'failed', detail: result.detail };
     } catch (error) {
       if (!(error instanceof HubError)) throw error;
-      const detail = `${error.message}; it may have been written or not`;
-      return { state: 'failed', detail };
+      const what = isSent ? 'it may have been written or not' : 'nothing was written';
+      return { state: 'failed', detail: `${error.message}; ${what}` };
     }
   }
 }

@@ -28,6 +28,8 @@ const KEPT_BYTES = 512;
 interface Pending {
   readonly request: Buffer;
   readonly expected: Expected;
+  /** The adapter has given it back already: the same bytes again are the answer. */
+  isHeard: boolean;
   resolve(answer: WireAnswer): void;
   reject(error: HubError): void;
 }
@@ -75,7 +77,7 @@ export class RtuWire implements Wire {
       const { failure } = this.#watch;
       if (failure) return reject(failure);
       this.#received = Buffer.alloc(0);
-      this.#pending = { request, expected: expectedOf(request), resolve, reject };
+      this.#pending = { request, expected: expectedOf(request), isHeard: false, resolve, reject };
       this.#deadline = setTimeout(() => this.#timeOut(), timeoutMs);
       this.#line.stream.write(request);
     });
@@ -106,7 +108,7 @@ export class RtuWire implements Wire {
       return;
     }
     this.#received = Buffer.concat([this.#received, bytes]).subarray(-KEPT_BYTES);
-    this.#dropOwnEcho(pending.request);
+    this.#dropOwnEcho(pending);
     const frame = findAnswer(this.#received, pending.expected);
     clearTimeout(this.#broken);
     if (frame !== undefined) {
@@ -118,10 +120,13 @@ export class RtuWire implements Wire {
   }
 
   /** An echo of a write looks like its answer. That of a read does not, and gives it away. */
-  #dropOwnEcho(request: Buffer): void {
+  #dropOwnEcho(pending: Pending): void {
+    const { request, isHeard } = pending;
+    if (isHeard) return;
     const isRead = (request[1] ?? 0) <= 4;
     if (!isRead && !this.#hearsItself) return;
     if (!this.#received.subarray(0, request.length).equals(request)) return;
+    pending.isHeard = true;
     this.#hearsItself = true;
     this.#received = this.#received.subarray(request.length);
   }

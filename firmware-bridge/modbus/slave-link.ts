@@ -35,6 +35,12 @@ export type WriteResult =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly detail: string };
 
+/** Nobody waits for the write any more, and it has not gone out. */
+export const TIME_OVER: WriteResult = {
+  kind: 'failed',
+  detail: 'its time was over; nothing was written',
+};
+
 /** What a link is given with every line that was opened. */
 export interface LinkLine {
   readonly wire: Wire;
@@ -44,6 +50,8 @@ export interface LinkLine {
 export interface LinkParts {
   readonly slave: SlaveFields;
   readonly timeoutMs: number;
+  /** The shortest time between two readings of it. */
+  readonly intervalMs: number;
   readonly limits: ReadLimits;
   /** What the slave is asked to see whether it is there. */
   readonly proof: Read;
@@ -127,26 +135,38 @@ export class SlaveLink {
     return this.#refused(read, answer.code);
   }
 
-  /** Writes once; see above. `sent` is called before it goes out. */
+  /** Writes once; see above. Calls `sent` before it goes out; after the abort it does not. */
   async write(
     entry: RegisterEntry,
     value: Encoded & { ok: true },
     sent: () => void,
+    signal: AbortSignal,
   ): Promise<WriteResult> {
+    if (signal.aborted) return TIME_OVER;
     const { client } = this.#open();
     const { slave, timeoutMs } = this.#parts;
     if (this.#inDoubt && (await this.#failsToProve(client)))
       return { kind: 'failed', detail: `${this.name} does not answer; nothing was written` };
+    if (signal.aborted) return TIME_OVER;
     sent();
     const multiple = slave.write_with === 'multiple';
     const answer = await client.write(this.unit, entry.address, value, multiple, timeoutMs);
     this.#note(answer);
-    const where = `${this.name}, \`${entry.metric}\` at ${entry.kind} ${entry.address}`;
     if (answer.kind === 'value') return { kind: 'done' };
     if (answer.kind === 'exception')
-      return { kind: 'failed', detail: `${where}: ${exceptionText(answer.code)}` };
+      return { kind: 'failed', detail: `${this.#place(entry)}: ${exceptionText(answer.code)}` };
+    const why = answer.kind === 'garbled' ? answer.detail : `no answer in ${timeoutMs} ms`;
+    return this.unanswered(entry, why);
+  }
+
+  /** What is known of a write that has gone out. */
+  unanswered(entry: RegisterEntry, why = 'no answer before its time was over'): WriteResult {
     const unknown = 'so it may have been written or not';
-    return { kind: 'failed', detail: `${where}: no answer in ${timeoutMs} ms, ${unknown}` };
+    return { kind: 'failed', detail: `${this.#place(entry)}: ${why}, ${unknown}` };
+  }
+
+  #place(entry: RegisterEntry): string {
+    return `${this.name}, \`${entry.metric}\` at ${entry.kind} ${entry.address}`;
   }
 
   /** How a gap of it is told. */
@@ -210,6 +230,8 @@ export class SlaveLink {
   }
 
   #gapEnded(gap: SourceGap): void {
+    // many devices close an idle connection: when nothing was to be read meanwhile, none is missing
+    if (gap.lengthMs < this.#parts.intervalMs) return;
     this.#gap = gap;
     const { device, unit } = this;
     this.#around.logger.info({ device, unit, ...gap }, 'a slave answers again');

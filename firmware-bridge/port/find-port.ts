@@ -38,7 +38,7 @@ interface UsbPort {
 /** `found`: a path that is there. Else why not, to be read after the name of the bridge. */
 export type Found =
   | { readonly kind: 'found'; readonly path: string }
-  | { readonly kind: 'absent'; readonly problem: string };
+  | { readonly kind: 'absent'; readonly problem: string; readonly remedy: string };
 
 /**
  * Where the port is now. Cheap enough for once a second: it looks at sysfs itself, where
@@ -53,7 +53,7 @@ export async function findPort(
   if (await exists(path)) return { kind: 'found', path };
   const others = await portsThere(folders);
   const problem = `there is no port ${path}: is it plugged in? ${others}`;
-  return { kind: 'absent', problem };
+  return { kind: 'absent', problem, remedy: 'plug it in, or correct the path' };
 }
 
 async function findUsb(usb: UsbChoice, folders: SystemFolders): Promise<Found> {
@@ -71,12 +71,14 @@ async function findUsb(usb: UsbChoice, folders: SystemFolders): Promise<Found> {
   ].join(', ');
   if (!first) {
     const there = all.slice(0, LISTED_MAX).map(describe).join('; ') || 'none';
-    return { kind: 'absent', problem: `no USB port ${wanted} is plugged in. There are: ${there}` };
+    const remedy = 'plug it in, or correct `usb`: `lsusb` shows vendor and product of all';
+    const problem = `no USB port ${wanted} is plugged in. There are: ${there}`;
+    return { kind: 'absent', problem, remedy };
   }
   if (second && usb.serial_number === undefined) {
     const several = matching.slice(0, LISTED_MAX).map(describe).join('; ');
-    const problem = `several USB ports are ${wanted}: set \`usb.serial_number\`, or \`port\`. ${several}`;
-    return { kind: 'absent', problem };
+    const problem = `several USB ports are ${wanted}. ${several}`;
+    return { kind: 'absent', problem, remedy: 'set `usb.serial_number`, or `port`' };
   }
   return { kind: 'found', path: first.path };
 }

@@ -14,6 +14,6 @@ export async function examineSerial(
   if (found.kind === 'found') return await serialPortFindings(found.path, subject, signal, roots);
   if (choice.port !== undefined && !choice.usb)
     return [await absentFinding(choice.port, subject, roots)];
-  const remedy = 'plug it in, or correct `usb`: `lsusb` shows vendor and product of all';
-  return [{ severity: 'problem', subject, detail: found.problem, remedy }];
+  const { problem, remedy } = found;
+  return [{ severity: 'problem', subject, detail: problem, remedy }];
 }

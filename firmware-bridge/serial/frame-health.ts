@@ -9,6 +9,13 @@ const ADVICE: Readonly<Partial<Record<BadFrameReason, string>>> = {
   topic: 'check `topic`: a name in it is no field of the frames',
 };
 
+/** A line of the log for a bad frame. */
+export function warningOf(reason: BadFrameReason): string {
+  if (reason === 'partial')
+    return `half a frame is left out, as is usual when a port is opened; when it goes on, ${WIRE}`;
+  return `frames from the port cannot be used: ${ADVICE[reason] ?? WIRE}`;
+}
+
 /** Whether what comes from a port can be used, in words for the status. */
 export class FrameHealth {
   readonly #port: string;

@@ -5,7 +5,7 @@ import { type SampledWarn, sampledWarnings } from '../../hub/core/sampled-warnin
 import { findPort, SYSTEM_FOLDERS, type SystemFolders } from '../port/find-port.ts';
 import { lost } from '../port/open-problem.ts';
 import { Connection } from './connection.ts';
-import { FrameHealth } from './frame-health.ts';
+import { FrameHealth, warningOf } from './frame-health.ts';
 import { closePort, openPort } from './port.ts';
 import type { SessionFactory, SessionMessage } from './session.ts';
 import { sessionFactory } from './sessions.ts';
@@ -16,7 +16,8 @@ const JUDGE_EVERY_MS = 2_000;
 /** A wrong baud rate makes every frame bad: one line a minute says so as well. */
 const WARN_EVERY_MS = 60_000;
 
-const BAD_FRAMES = 'frames from the port cannot be used: check baud_rate, framing and checksum';
+const WAITS_FOR_LOG =
+  'the port is opened when what came from it before is in the log, which is full or slow';
 const NO_STATE: ReadonlyMap<string, unknown> = new Map();
 
 /** Since when nothing can be read, and why. */
@@ -71,7 +72,7 @@ export class SerialBridge implements Bridge {
     await this.#tellWhatIsKnown(context);
     const found = await findPort(this.#options, this.#folders);
     if (signal.aborted) return;
-    if (found.kind === 'absent') throw lost(found.problem);
+    if (found.kind === 'absent') throw lost(`${found.problem}; ${found.remedy}`);
     const state = await this.#state(context, signal);
     if (signal.aborted) return;
     const port = await openPort(found.path, this.#options);
@@ -106,6 +107,7 @@ export class SerialBridge implements Bridge {
   async #state(context: BridgeContext, signal: AbortSignal) {
     const { statePrefix } = this.#sessions;
     if (statePrefix === undefined) return NO_STATE;
+    if (this.#unsettled.size > 0) context.describe(WAITS_FOR_LOG);
     await settledOrAborted(this.#unsettled, signal);
     return signal.aborted ? NO_STATE : await context.loadState(statePrefix);
   }
@@ -123,7 +125,7 @@ export class SerialBridge implements Bridge {
       badFrames(reason, count) {
         context.badFrames(reason, count);
         health.bad(reason, count);
-        warn(reason, BAD_FRAMES, () => ({ port, reason }));
+        warn(reason, warningOf(reason), () => ({ port, reason }));
       },
       accept: (message, state) => {
         health.good();

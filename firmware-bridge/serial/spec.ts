@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { bytes, duration } from '../../config/fields.ts';
 import type { BridgeSpec } from '../../hub/core/bridge.ts';
 import { devicesField, expression, formatFields, topicField } from '../format/fields.ts';
+import { ownDecodeRules } from '../format/topic.ts';
 import { CHECKSUMS } from './framing/checksum.ts';
 import { combinationProblems } from './option-rules.ts';
 
@@ -59,7 +60,7 @@ const write = z
 const shape = {
   port: z
     .string()
-    .min(1)
+    .regex(/^\//, 'must be the whole path, such as `/dev/ttyUSB0`')
     .max(TEXT_CHARACTERS_MAX)
     .optional()
     .meta({ examples: ['/dev/serial/by-id/usb-Raspberry_Pi_Pico_E6614-if00'] })
@@ -153,8 +154,8 @@ const shape = {
     .enum(['json', 'csv', 'key_value', 'regex', 'nmea', 'cbor', 'messagepack', 'raw', 'link'])
     .default('json')
     .describe(
-      'What is in a frame. It is published as JSON, for a rule `format: json` under `decode`; ' +
-        '`raw`, and `csv` without `columns`, as they came. `link` is Holdfast Link (docs/link.md).',
+      'What is in a frame. It is published as JSON; `raw`, and `csv` without `columns`, as they ' +
+        'came. `link` is Holdfast Link (docs/link.md).',
     ),
   ...formatFields(),
   topic: topicField()
@@ -178,6 +179,8 @@ export const serialSpec = {
   summary: 'Reads frames from a serial port, and writes commands to it.',
   options,
   create: async (value) => await (await import('./serial.ts')).createSerialBridge(value),
+  decode: ({ topic, format, columns }) =>
+    format === 'raw' || (format === 'csv' && columns === undefined) ? [] : ownDecodeRules(topic),
   examine: async (value, signal) =>
     await (await import('./examine.ts')).examineSerial(value, signal),
 } as const satisfies BridgeSpec<typeof options>;

@@ -73,13 +73,22 @@ function payloadOf(body: Body): Buffer {
   const [data, base64] = [body.value('data'), body.value('dataBase64')];
   if (base64 === undefined) {
     if (data === undefined) return Buffer.alloc(0);
-    return Buffer.from(typeof data === 'string' ? data : JSON.stringify(data));
+    return Buffer.from(typeof data === 'string' ? data : jsonOf(data));
   }
   if (data !== undefined)
     throw badParameter('dataBase64', 'is given, and `data` too', 'one of them');
   if (typeof base64 !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64))
     throw badParameter('dataBase64', 'is no base64', 'bytes in base64');
   return Buffer.from(base64, 'base64');
+}
+
+function jsonOf(data: unknown): string {
+  try {
+    return JSON.stringify(data);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // of the stack
+    throw badParameter('data', 'is nested too deeply', 'some levels of objects and lists');
+  }
 }
 
 function keyOf(key: string): string {

@@ -5,7 +5,8 @@
  * - nobody is told `accepted` before the command is durable, and nothing is sent before that;
  * - a command is sent at most once: what a restart finds under way has failed;
  * - a bridge carries out one command at a time, in the order in which they were accepted;
- * - everything ends: by its time to live at the latest.
+ * - everything ends: by its time to live at the latest, measured on the monotonic clock. A Pi
+ *   without a battery learns the time while it runs, and its wall clock jumps by days then.
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -32,7 +33,12 @@ const LISTED_MAX = 100;
 /** What a device has to say to a command; it is kept in memory with the command. */
 const ANSWER_CHARACTERS_MAX = 2_048;
 const DETAIL_CHARACTERS_MAX = 500;
+const TOO_LATE = 'its turn did not come in time';
+const NOT_SENT = 'the hub was stopped before it was sent';
 const UNDER_WAY = 'the hub stopped while it was under way: whether the device has it is not known';
+
+/** How often at most the end of a time to live is looked for, also of one that is slow to end. */
+const EXPIRY_CHECK_MS = 20;
 
 /** A bridge that takes commands. */
 export interface CommandTarget {
@@ -73,6 +79,8 @@ export class Commands {
   readonly #stop = new AbortController();
   /** First writes under way, so that a repeated request waits for the same one. */
   readonly #accepting = new Map<string, Promise<void>>();
+  /** When the time to live of each open command is over, in ms of the monotonic clock. */
+  readonly #deadlines = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #state: 'idle' | 'working' = 'idle';
 
@@ -97,6 +105,10 @@ export class Commands {
     this.#state = 'working';
     for (const record of [...this.#book.all()]) {
       if (record.endedMs !== null) continue;
+      this.#deadlines.set(
+        record.id,
+        this.#monotonicMs() + leftAfterRestartMs(record, this.#nowMs()),
+      );
       if (record.state === 'sent' && record.via === 'mqtt') this.#mqtt.await(record);
       else void this.#end(record.id, { state: 'failed', detail: UNDER_WAY });
     }
@@ -109,9 +121,8 @@ export class Commands {
     this.#stop.abort();
     clearTimeout(this.#timer);
     this.#mqtt.close();
-    const detail = 'the hub was stopped before it was sent';
-    for (const { waiting } of this.#queues)
-      for (const { id } of waiting.splice(0)) await this.#end(id, { state: 'failed', detail });
+    const unsent = this.#queues.flatMap(({ waiting }) => waiting.splice(0));
+    await Promise.all(unsent.map(({ id }) => this.#end(id, { state: 'failed', detail: NOT_SENT })));
     await Promise.all(this.#queues.map(({ running }) => running));
     this.#book.close();
   }
@@ -143,10 +154,14 @@ export class Commands {
     const waiting = this.#waitingFor(via, device);
     if (waiting >= WAITING_PER_TARGET_MAX) return { kind: 'too_many', waiting };
     const record = this.#recordOf(request, actor, via);
+    this.#deadlines.set(record.id, this.#monotonicMs() + request.ttlMs);
     const accepting = this.#book.save(record, this.#factOf(record, request.payload));
     this.#accepting.set(record.id, accepting);
     try {
       await accepting;
+    } catch (error) {
+      this.#deadlines.delete(record.id);
+      throw error;
     } finally {
       this.#accepting.delete(record.id);
     }
@@ -155,10 +170,15 @@ export class Commands {
       'command',
     );
     const order = { id: record.id, device, name: record.name, payload: request.payload };
-    if (queue) this.#enqueue(queue, order);
+    if (this.#stop.signal.aborted)
+      await this.#end(record.id, { state: 'failed', detail: NOT_SENT });
+    else if (this.#leftMs(record.id) === 0) await this.#expired(record.id);
+    else if (queue) this.#enqueue(queue, order);
     else this.#mqtt.send(order, record).catch((error) => this.#failed(record.id, error));
     this.#watchTime();
-    return { kind: 'command', command: commandOf(record), repeated: false };
+    const unsent = this.#book.get(record.id);
+    const shown = unsent?.state === 'failed' || unsent?.state === 'expired' ? unsent : record;
+    return { kind: 'command', command: commandOf(shown), repeated: false };
   }
 
   /** Of which bridge the device is; undefined: of none. */
@@ -242,9 +262,10 @@ export class Commands {
   async #carryOut({ target }: Queue, { id, payload }: Waiting): Promise<void> {
     const record = this.#book.get(id);
     if (!record || record.endedMs !== null) return;
+    if (this.#leftMs(id) === 0) return await this.#expired(id);
     const { device, name } = record;
     const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), Math.max(0, record.expiresMs - this.#nowMs()));
+    const timer = setTimeout(() => over.abort(), this.#leftMs(id));
     timer.unref();
     const signal = AbortSignal.any([over.signal, this.#stop.signal]);
     try {
@@ -268,7 +289,9 @@ export class Commands {
   /** Nobody answered, and nobody had to. */
   #unanswered(id: string): void {
     const record = this.#book.get(id);
-    if (record?.endedMs === null) this.#book.note({ ...record, endedMs: this.#nowMs() });
+    if (record?.endedMs !== null) return;
+    this.#deadlines.delete(id);
+    this.#book.note({ ...record, endedMs: this.#nowMs() });
   }
 
   async #failed(id: string, error: unknown): Promise<void> {
@@ -278,6 +301,7 @@ export class Commands {
   async #end(id: string, outcome: Ended): Promise<void> {
     const record = this.#book.get(id);
     if (!record || record.endedMs !== null) return;
+    this.#deadlines.delete(id);
     const nowMs = this.#nowMs();
     const answer = 'answer' in outcome ? outcome.answer : undefined;
     await this.#change(id, {
@@ -306,17 +330,17 @@ export class Commands {
   #watchTime(): void {
     clearTimeout(this.#timer);
     if (this.#stop.signal.aborted) return;
-    const open = [...this.#book.all()].filter(({ endedMs }) => endedMs === null);
-    const nextMs = Math.min(...open.map(({ expiresMs }) => expiresMs));
+    const nextMs = Math.min(...this.#deadlines.values());
     if (nextMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#expire(), Math.max(0, nextMs - this.#nowMs()) + 10);
+    const delayMs = Math.max(EXPIRY_CHECK_MS, nextMs - this.#monotonicMs());
+    this.#timer = setTimeout(() => this.#expire(), delayMs);
     this.#timer.unref();
   }
 
   #expire(): void {
-    const nowMs = this.#nowMs();
-    for (const record of [...this.#book.all()]) {
-      if (record.endedMs !== null || record.expiresMs > nowMs) continue;
+    for (const id of [...this.#deadlines.keys()]) {
+      const record = this.#book.get(id);
+      if (!record || this.#leftMs(id) > 0) continue;
       if (record.via === 'mqtt' && record.state === 'sent') {
         this.#mqtt.forget(record.id);
         this.#unanswered(record.id);
@@ -328,9 +352,21 @@ export class Commands {
         queue.waiting.findIndex(({ id }) => id === record.id),
         1,
       );
-      void this.#end(record.id, { state: 'expired', detail: 'its turn did not come in time' });
+      void this.#expired(record.id);
     }
     this.#watchTime();
+  }
+
+  async #expired(id: string): Promise<void> {
+    await this.#end(id, { state: 'expired', detail: TOO_LATE });
+  }
+
+  #leftMs(id: string): number {
+    return Math.max(0, (this.#deadlines.get(id) ?? 0) - this.#monotonicMs());
+  }
+
+  #monotonicMs(): number {
+    return this.#options.clock.monotonicMs();
   }
 
   #nowMs(): number {
@@ -339,6 +375,11 @@ export class Commands {
 }
 
 type Ended = CommandOutcome | { readonly state: 'expired'; readonly detail: string };
+
+/** No more than it had at first, however the wall clock was put meanwhile. */
+function leftAfterRestartMs({ acceptedMs, expiresMs }: CommandRecord, nowMs: number): number {
+  return Math.min(expiresMs - acceptedMs, expiresMs - nowMs);
+}
 
 function fingerprintOf({ name, payload, ttlMs }: CommandRequest): string {
   return createHash('sha256').update(`${name}\0${ttlMs}\0`).update(payload).digest('base64url');

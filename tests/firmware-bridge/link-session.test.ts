@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { DeviceMemory, STATE_PREFIX } from '../../firmware-bridge/link/device-memory.ts';
 import { linkFactory } from '../../firmware-bridge/link/factory.ts';
+import { encodeFrame } from '../../firmware-bridge/link/frame.ts';
 import { LinkSession } from '../../firmware-bridge/link/session.ts';
 import type {
   SessionMessage,
@@ -244,6 +246,60 @@ test('a command goes to the device that is there, again until it answers, and fi
   for (const bytes of hub.written.splice(0)) board.receive(bytes);
   assert.equal(board.answered.length, 2);
   assert.equal(board.answered[0], board.answered[1], 'the same number: it is done once');
+});
+
+test('a command is not said again to a device that says hello: it may have done it', () => {
+  const { board, hub } = started(1);
+  const order = { id: 'c-1', device: 'nano', name: 'restart', payload: Buffer.alloc(0) };
+  hub.take(hub.session.command(order, hub.now));
+  board.restart();
+  const { ended } = hub.session.receive(board.next() ?? Buffer.alloc(0), hub.now);
+  assert.equal(ended?.[0]?.outcome.state, 'failed');
+  hub.written.length = 0;
+  hub.nowMs += 1_100;
+  hub.take(hub.session.tick(hub.now));
+  for (const bytes of hub.written.splice(0)) board.receive(bytes);
+  assert.deepEqual(board.answered, []);
+});
+
+test('a device that only answers commands is there', () => {
+  const { hub } = started(0);
+  for (let i = 0; i < 8; i++) {
+    hub.nowMs += 9_000;
+    hub.take(hub.session.tick(hub.now));
+    const id = `c-${i}`;
+    const order = { id, device: 'nano', name: 'echo', payload: Buffer.alloc(0) };
+    assert.deepEqual(hub.session.command(order, hub.now).ended, [], `after ${9 * (i + 1)} s`);
+    const body = Buffer.alloc(5);
+    body.writeUInt32LE(crc32(id));
+    const { ended } = hub.session.receive(encodeFrame(0x04, body), hub.now);
+    assert.equal(ended?.[0]?.outcome.state, 'done');
+  }
+});
+
+test('boards that say hello and nothing else leave nothing behind, the one with readings does', () => {
+  const factory = linkFactory({
+    topic: (_, device, metric) => topic(device, metric),
+    random: seededRandom(1),
+  });
+  const session = factory.open('x', new Map());
+  const now = { wallMs: 0, monotonicMs: 0, synced: false };
+  const say = (board: LinkBoard) => {
+    const output = session.receive(board.next() ?? Buffer.alloc(0), now, false);
+    board.receive(output.write ?? Buffer.alloc(0));
+    return output;
+  };
+  const keeper = new LinkBoard('keeper');
+  keeper.held.push(1, 2);
+  say(keeper);
+  const { messages = [] } = say(keeper);
+  session.accepted(messages, now);
+  for (let i = 0; i < 1_000; i++) say(new LinkBoard(`board-${i}`));
+  assert.equal(factory.owns('board-0', 'x'), false);
+  assert.equal(factory.owns('board-999', 'x'), true);
+  keeper.restart();
+  say(keeper);
+  assert.deepEqual(keeper.acknowledged, [1], 'its session goes on');
 });
 
 test('what a port remembers is bounded, and says whose commands go over it', () => {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { packageRoot } from '../../config/find-file.ts';
 import { loadConfig } from '../../config/load.ts';
+import { topicTemplate } from '../../firmware-bridge/format/topic.ts';
 import {
   crc16,
   Deframer,
@@ -147,6 +148,21 @@ test('every record is published somehow, under a metric that is one level of a t
       const { metric, payload } = readingOf(Buffer.from(bytes), TIME);
       assert.match(metric, /^[^/+#$\p{C}]+$/u);
       assert.equal(typeof JSON.parse(payload.toString()), 'object');
+    }),
+  );
+});
+
+test('whatever its name is, a reading has a topic: without one its device could never go on', () => {
+  const template = topicTemplate('site/{device}/{metric}', 'x');
+  const names = fc.string({ unit: 'grapheme', maxLength: 200 });
+  fc.assert(
+    fc.property(fc.oneof(names, fc.constantFrom(' ', '\t', 'x'.repeat(200))), (text) => {
+      const name = Buffer.from(text).subarray(0, 200);
+      const record = Buffer.concat([Buffer.alloc(13), name, Buffer.of(1)]);
+      record[11] = 4;
+      record[12] = name.length;
+      const { metric } = readingOf(record, TIME);
+      assert.ok(template.fill({ device: 'd', metric }), JSON.stringify(text));
     }),
   );
 });

@@ -20,7 +20,7 @@ function groups(intervals: readonly number[]): PollGroup[] {
     const proof = { kind: 'holding', address: 0, length: 1, entries: [] } as const;
     const limits = { gapMax: 0, registersMax: 1, coilsMax: 1, holes: [] };
     const link = new SlaveLink(
-      { slave, timeoutMs: TIMEOUT_MS, limits, proof },
+      { slave, timeoutMs: TIMEOUT_MS, intervalMs: 1, limits, proof },
       { clock: systemClock(), random: () => 0, logger: pino({ level: 'silent' }), garbled() {} },
     );
     return { source: link, intervalMs: intervals[i] ?? 1, reads: [proof] };

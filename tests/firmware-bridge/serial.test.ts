@@ -45,6 +45,22 @@ function publishedOf({ messages = [], bad = [] }: SessionOutput) {
   return [...messages.map(({ topic, payload }) => `${topic} ${payload}`), ...bad];
 }
 
+test('what a board prints is a reading, without a rule under `decode`', () => {
+  const readings = (given: object, topic: string, payload: string) =>
+    createDecoder(serialSpec.decode(optionsOf(given)))({
+      ...{ lane: 'normal', offset: 0, kind: 'message', source: 'bridge:pico', bootId: 'b' },
+      ...{ receivedMs: 1e12, timeQuality: 'synced', monotonicMs: 1 },
+      ...{ topic, payload: Buffer.from(payload) },
+    }).readings.map(({ device, metric, value }) => `${device} ${metric} ${value}`);
+  assert.deepEqual(readings({}, 'serial/pico', '{"t":21.5}'), ['pico t 21.5']);
+  const link = { framing: 'cobs', format: 'link', topic: 'site/field/{device}/{metric}' };
+  assert.deepEqual(readings(link, 'site/field/uno/temp', '{"v":21.5,"age_ms":3}'), [
+    'uno temp 21.5',
+  ]);
+  assert.deepEqual(serialSpec.decode(optionsOf({ format: 'raw' })), []);
+  assert.deepEqual(serialSpec.decode(optionsOf({ format: 'csv' })), []);
+});
+
 test('formats: every one becomes topics and JSON payloads', async () => {
   const pico = (text: string) => [`serial/pico ${text}`];
   assert.deepEqual(await read({}, '{"t":21.50}'), pico('{"t":21.50}'));
@@ -235,7 +251,8 @@ test('a port is found by vendor, product and serial number, whatever its number'
   };
   const found = async (usb: object) => {
     const result = await find(usb);
-    return result.kind === 'found' ? result.path.slice(folders.dev.length) : result.problem;
+    if (result.kind === 'found') return result.path.slice(folders.dev.length);
+    return `${result.problem}; ${result.remedy}`;
   };
   assert.equal(await found({ vendor_id: '2E8A' }), '/ttyACM0');
   assert.equal(await found({ vendor_id: '0x0403', serial_number: 'A1' }), '/ttyUSB10');
@@ -243,8 +260,11 @@ test('a port is found by vendor, product and serial number, whatever its number'
     await found({ vendor_id: '0403', product_id: '6001', serial_number: 'A2' }),
     '/ttyUSB2',
   );
-  assert.match(await found({ vendor_id: '0403' }), /several.*serial_number.*ttyUSB2.*A2.*ttyUSB10/);
-  assert.match(await found({ vendor_id: '1a86' }), /no USB port 1a86:\*.*There are: .*2e8a:000a/);
+  assert.match(await found({ vendor_id: '0403' }), /several.*ttyUSB2.*A2.*ttyUSB10.*serial_number/);
+  assert.match(
+    await found({ vendor_id: '1a86' }),
+    /no USB port 1a86:\*.*There are: .*2e8a:000a.*; plug it in/,
+  );
   const absent = await findPort({ port: '/dev/holdfast-none', usb: undefined }, folders);
   assert.match(absent.kind === 'absent' ? absent.problem : '', /no port \/dev\/holdfast-none/);
 });
@@ -256,18 +276,19 @@ test('options that do not go together are named', () => {
       .error?.issues.map(({ path, message }) => `${path.join('.')} ${message}`) ?? [];
   const cases: readonly (readonly [object, RegExp])[] = [
     [{}, /^port is missing/],
-    [{ port: 'p', usb: { vendor_id: '0403' } }, /^port is given, and `usb` too/],
-    [{ port: 'p', framing: 'delimiter' }, /^delimiter is missing/],
-    [{ port: 'p', framing: 'fixed' }, /^frame_bytes is missing/],
-    [{ port: 'p', delimiter: ';' }, /^delimiter has no meaning with `framing: lines`/],
-    [{ port: 'p', format: 'regex' }, /^pattern is missing/],
-    [{ port: 'p', format: 'regex', pattern: '(' }, /^pattern is no regular expression/],
-    [{ port: 'p', columns: ['a'] }, /^columns has no meaning with `format: json`/],
-    [{ port: 'p', format: 'cbor' }, /^framing does not go with `format: cbor`/],
-    [{ port: 'p', format: 'nmea', checksum: 'crc32' }, /^checksum is `nmea`/],
-    [{ port: 'p', framing: 'cobs', checksum: 'nmea' }, /^checksum `nmea` is for/],
-    [{ port: 'p', topic: 'a/#' }, /^topic has a wildcard/],
-    [{ port: 'p', topic: 'holdfast/x' }, /^topic .*reserved/],
+    [{ port: 'ttyUSB0' }, /^port must be the whole path, such as `\/dev\/ttyUSB0`/],
+    [{ port: '/p', usb: { vendor_id: '0403' } }, /^port is given, and `usb` too/],
+    [{ port: '/p', framing: 'delimiter' }, /^delimiter is missing/],
+    [{ port: '/p', framing: 'fixed' }, /^frame_bytes is missing/],
+    [{ port: '/p', delimiter: ';' }, /^delimiter has no meaning with `framing: lines`/],
+    [{ port: '/p', format: 'regex' }, /^pattern is missing/],
+    [{ port: '/p', format: 'regex', pattern: '(' }, /^pattern is no regular expression/],
+    [{ port: '/p', columns: ['a'] }, /^columns has no meaning with `format: json`/],
+    [{ port: '/p', format: 'cbor' }, /^framing does not go with `format: cbor`/],
+    [{ port: '/p', format: 'nmea', checksum: 'crc32' }, /^checksum is `nmea`/],
+    [{ port: '/p', framing: 'cobs', checksum: 'nmea' }, /^checksum `nmea` is for/],
+    [{ port: '/p', topic: 'a/#' }, /^topic has a wildcard/],
+    [{ port: '/p', topic: 'holdfast/x' }, /^topic .*reserved/],
   ];
   for (const [given, expected] of cases) {
     const [problem = '', ...more] = problemsOf(given);

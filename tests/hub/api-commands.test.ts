@@ -99,6 +99,7 @@ test('commands API: says what is wrong with a request, and then does nothing', a
     ['{"name":"set","ttlMs":10}', /`ttlMs` is not in its range/],
     ['{"name":"set","when":"now"}', /`when` is not known/],
     [`{"name":"set","data":"${'x'.repeat(16_385)}"}`, /`data` is too large/],
+    [`{"name":"set","data":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, /nested too deeply/],
     ['[]', /JSON object/],
   ];
   for (const [body, expected] of bodies)

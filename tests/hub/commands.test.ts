@@ -57,7 +57,7 @@ interface Started {
   restart(how: 'stopped' | 'cut'): Promise<void>;
 }
 
-async function start(t: TestContext, keptMax?: number): Promise<Started> {
+async function start(t: TestContext, keptMax?: number, clock = systemClock()): Promise<Started> {
   const fixture = await brokerFixture(t);
   const bridge = new Bridge();
   const make = async () => {
@@ -67,7 +67,7 @@ async function start(t: TestContext, keptMax?: number): Promise<Started> {
         publish: (topic, payload) => fixture.broker.publish(topic, payload),
         listen: (filter, listener) => fixture.broker.listen(filter, listener),
       },
-      clock: systemClock(),
+      clock,
       logger: pino({ level: 'silent' }),
       targets: [bridge],
       knows: (device) => device === 'lamp',
@@ -177,12 +177,56 @@ test('while a bridge cannot say whose a device is, nothing goes another way', as
 
 test('a command expires before its turn, and while an answer is waited for', async (t) => {
   const { bridge, commands } = await start(t);
-  const first = await given(commands, wanted('motor-1', { ttlMs: 300 }));
+  const first = await given(commands, wanted('motor-1', { ttlMs: 1_000 }));
   const second = await given(commands, wanted('motor-1', { ttlMs: 100 }));
   const [waited, queued] = [await ended(commands, first), await ended(commands, second)];
   assert.deepEqual([waited.state, waited.detail], ['expired', 'no answer']);
   assert.deepEqual([queued.state, queued.sentMs], ['expired', null]);
   assert.equal(bridge.orders.length, 1, 'the second was never sent');
+});
+
+for (const [how, jumpMs] of [
+  ['forward', 86_400_000],
+  ['back', -86_400_000],
+] as const)
+  test(`a wall clock that jumps ${how} neither ends a command nor keeps it`, async (t) => {
+    let offsetMs = 0;
+    const clock = { ...systemClock(), wallMs: () => Date.now() + offsetMs };
+    const { bridge, commands } = await start(t, undefined, clock);
+    const lasting = await given(commands, wanted('motor-1'));
+    await until('it is out', () => bridge.orders.length === 1);
+    const queued = await given(commands, wanted('motor-1', { ttlMs: 1_000 }));
+    offsetMs = jumpMs;
+    const soon = await given(commands, wanted('lamp', { ttlMs: 1_000 }));
+    assert.equal((await ended(commands, soon)).state, 'sent');
+    assert.equal(commands.get('motor-1', lasting.id)?.endedMs, null);
+    assert.equal((await ended(commands, queued)).state, 'expired');
+    await bridge.end({ state: 'done' });
+    assert.equal((await ended(commands, lasting)).state, 'done');
+  });
+
+test('a command whose time is over before it is durable is not sent', async (t) => {
+  const { fixture, bridge, commands } = await start(t);
+  fixture.storage.hold();
+  const giving = given(commands, wanted('motor-1', { ttlMs: 100 }));
+  await until('the write is under way', () => fixture.storage.waiting > 0);
+  await new Promise((resolve) => setTimeout(resolve, 150)); // longer than it may live
+  fixture.storage.letGo();
+  assert.equal((await giving).state, 'expired');
+  assert.deepEqual(bridge.orders, []);
+});
+
+test('a command that is not durable yet when the hub stops is not sent', async (t) => {
+  const { fixture, bridge, commands } = await start(t);
+  fixture.storage.hold();
+  const giving = given(commands, wanted('motor-1'));
+  await until('the write is under way', () => fixture.storage.waiting > 0);
+  const stopping = commands.stop();
+  fixture.storage.letGo();
+  const { state, detail } = await giving;
+  assert.deepEqual([state, detail], ['failed', 'the hub was stopped before it was sent']);
+  await stopping;
+  assert.deepEqual(bridge.orders, []);
 });
 
 test('the same idempotency key is the same command, also after a restart', async (t) => {
@@ -236,7 +280,7 @@ test('over MQTT: published with QoS 1; a result ends it, an error fails it', asy
   await lamp.publishAsync('cmd/lamp/set/result', '{"error":"burnt out"}', { qos: 1 });
   const failed = await ended(commands, second);
   assert.deepEqual([failed.state, failed.detail], ['failed', 'burnt out']);
-  const third = await given(commands, wanted('lamp', { ttlMs: 200 }));
+  const third = await given(commands, wanted('lamp', { ttlMs: 1_000 }));
   const unanswered = await ended(commands, third);
   assert.equal(unanswered.state, 'sent', 'nobody has to answer');
 });

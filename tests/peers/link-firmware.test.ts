@@ -15,11 +15,11 @@ import {
   hasPrograms,
   LinkRig,
   STRICT,
-  temporaryFolder,
   tool,
 } from '../support/link-rig.ts';
 import { linkVectors } from '../support/link-vectors.ts';
 import { chooseSeed } from '../support/seeded-random.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const HOST = { gcc: 'gcc libc6-dev' };
@@ -194,6 +194,11 @@ test('a full log: the board waits, gives up nothing while it has room, and count
   assert.deepEqual(board.acked, [], 'a full log acknowledges nothing');
   const recordBytes = 1 + 13 + 1 + 5;
   assert.equal(board.waitedAtLoss, Math.floor(bufferBytes / recordBytes));
+  await rig.cut();
+  await until('the loss', async () => (await bridgeStatus(hub, 'board')).state !== 'reading');
+  await rig.connect();
+  const said = async () => (await bridgeStatus(hub, 'board')).detail ?? '';
+  await until('the status names the log', async () => /the log, which is full/.test(await said()));
   rig.far.isOpen = true;
   await until('all is acknowledged', () => board.done.length > 0, RUN_MS_MAX);
   await until('all is delivered', () => rig.far.ids.size >= board.kept.length, RUN_MS_MAX);

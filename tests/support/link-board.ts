@@ -3,6 +3,7 @@ import { Deframer, encodeFrame } from '../../firmware-bridge/link/frame.ts';
 /** A board in the fewest words: go-back-N over what docs/link.md says, without time. */
 export class LinkBoard {
   readonly window = 8;
+  readonly device: string;
   session = 0;
   first = 1;
   sent = 0;
@@ -15,6 +16,10 @@ export class LinkBoard {
   waits = 0;
   readonly answered: number[] = [];
   #deframer = new Deframer();
+
+  constructor(device = 'nano') {
+    this.device = device;
+  }
 
   /** The next frame that it would send; undefined when it waits for the hub. */
   next(): Buffer | undefined {
@@ -48,15 +53,15 @@ export class LinkBoard {
 
   #hello(): Buffer {
     this.nonce = (this.nonce + 1) & 0xffff;
-    const body = Buffer.alloc(22);
+    const body = Buffer.alloc(17 + this.device.length);
     body[0] = 1;
     body.writeUInt16LE(this.nonce, 1);
     body.writeUInt32LE(this.session, 3);
     body.writeUInt32LE(this.first, 7);
     body.writeUInt32LE(this.first + this.sent, 11);
     body.set([this.window, 128], 15);
-    body.write('nano', 17);
-    return encodeFrame(0x01, body.subarray(0, 21));
+    body.write(this.device, 17);
+    return encodeFrame(0x01, body);
   }
 
   receive(bytes: Buffer): void {

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { packageRoot } from '../../config/find-file.ts';
 import { type HubProcess, runHub } from './hub-process.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
 
 export const FIRMWARE = join(packageRoot(), 'firmware-bridge', 'firmware');
@@ -47,12 +46,6 @@ export function compileHost(folder: string, name: string, ...sources: string[]):
   const files = ['holdfast.c', `host/${name}.c`, ...sources];
   tool('gcc', [...STRICT, '-std=c99', ...SANITIZED, ...files, '-o', output]);
   return output;
-}
-
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-link-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 interface WireEvent {

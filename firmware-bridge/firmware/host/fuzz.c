@@ -37,7 +37,7 @@ static holdfast_command_status any_answer(void *user, holdfast_command *command)
   uint8_t sum = 0;
   for (uint8_t i = 0; i < command->name_length; i++) sum = (uint8_t)(sum + command->name[i]);
   for (uint8_t i = 0; i < command->payload_length; i++) sum = (uint8_t)(sum + command->payload[i]);
-  command->answer_length = (uint8_t)(sum % (HOLDFAST_ANSWER_MAX + 1));
+  command->answer_length = sum;
   return (holdfast_command_status)(sum % 3);
 }
 
