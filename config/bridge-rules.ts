@@ -1,4 +1,4 @@
-/** What two bridges cannot both have: the port that they read, and the commands for a device. */
+/** What two bridges cannot both have: a port, a GPIO line, and the commands for a device. */
 import { dataAt } from './schema-walk.ts';
 
 /** Something that belongs to one bridge, and where the configuration says so. */
@@ -16,6 +16,7 @@ export interface BridgeViolation {
 export function bridgeViolations(bridges: readonly unknown[]): BridgeViolation[] {
   return [
     ...claimedTwice(bridges.flatMap(portOf), 'only one can open it'),
+    ...claimedTwice(bridges.flatMap(linesOf), 'only one can have it'),
     ...claimedTwice(bridges.flatMap(devicesOf), 'a command for it has one way to go'),
   ];
 }
@@ -46,18 +47,51 @@ function portOf(options: unknown, bridge: number): Claim[] {
   return [{ bridge, what: `the port with ${ids.join(', ')}`, path: ['usb'] }];
 }
 
+/** Names of one line are the same only when both are numbers; the kernel knows the others. */
+function linesOf(options: unknown, bridge: number): Claim[] {
+  if (dataAt(options, ['type']) !== 'gpio') return [];
+  const chip = dataAt(options, ['chip']) ?? 'auto';
+  return listOf(options, 'lines').flatMap((entry, i): Claim[] => {
+    const line = dataAt(entry, ['line']);
+    if (typeof line !== 'string' && typeof line !== 'number') return [];
+    const number = /^(?:GPIO|BCM)?(\d+)$/i.exec(String(line))?.[1] ?? line;
+    const of = chip === 'auto' ? '' : ` of ${chip}`;
+    return [{ bridge, what: `the line ${number}${of}`, path: ['lines', i, 'line'] }];
+  });
+}
+
 /** Devices whose commands the bridge carries out. */
 function devicesOf(options: unknown, bridge: number): Claim[] {
   const claim = (device: unknown, path: Claim['path']): Claim[] =>
     typeof device === 'string' ? [{ bridge, what: `the device \`${device}\``, path }] : [];
-  const write = dataAt(options, ['write']);
-  if (dataAt(options, ['type']) === 'serial' && typeof write === 'object' && write !== null) {
-    const devices = dataAt(write, ['devices']);
-    if (!Array.isArray(devices)) return claim(dataAt(options, ['id']), ['write']);
-    return devices.flatMap((device, i) => claim(device, ['write', 'devices', i]));
+  const owned = (list: string, owns: (entry: unknown) => boolean = () => true): Claim[] =>
+    listOf(options, list).flatMap((entry, i) =>
+      owns(entry) ? claim(dataAt(entry, ['device']), [list, i, 'device']) : [],
+    );
+  const named = (key: string): Claim[] => {
+    const section = dataAt(options, [key]);
+    if (typeof section !== 'object' || section === null) return [];
+    const devices = dataAt(section, ['devices']);
+    if (!Array.isArray(devices)) return claim(dataAt(options, ['id']), [key]);
+    return devices.flatMap((device, i) => claim(device, [key, 'devices', i]));
+  };
+  switch (dataAt(options, ['type'])) {
+    case 'serial':
+      return named('write');
+    case 'exec':
+      return named('commands');
+    case 'modbus':
+      return owned('slaves');
+    case 'i2c':
+      return owned('devices');
+    case 'gpio':
+      return owned('lines', (line) => dataAt(line, ['mode']) === 'output');
+    default:
+      return [];
   }
-  const list = dataAt(options, ['type']) === 'i2c' ? 'devices' : 'slaves';
-  const entries = dataAt(options, [list]);
-  if (!Array.isArray(entries)) return [];
-  return entries.flatMap((entry, i) => claim(dataAt(entry, ['device']), [list, i, 'device']));
+}
+
+function listOf(data: unknown, key: string): readonly unknown[] {
+  const list = dataAt(data, [key]);
+  return Array.isArray(list) ? list : [];
 }

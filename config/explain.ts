@@ -268,7 +268,8 @@ function words(issue: Issue, value: unknown, written?: string, schema?: z.core.$
 }
 
 function bound(origin: string, end: 'least' | 'most', limit: number): string {
-  if (origin === 'string') return `have at ${end} ${limit} characters`;
-  if (origin === 'array' || origin === 'set') return `have at ${end} ${limit} items`;
+  const plural = limit === 1 ? '' : 's';
+  if (origin === 'string') return `have at ${end} ${limit} character${plural}`;
+  if (origin === 'array' || origin === 'set') return `have at ${end} ${limit} item${plural}`;
   return `be at ${end} ${limit}`;
 }

@@ -71,7 +71,8 @@ const SYNTAX: Readonly<Record<YAMLError['code'], string>> = {
   DUPLICATE_KEY: 'is there twice',
   IMPOSSIBLE: 'is not YAML',
   KEY_OVER_1024_CHARS: 'a key is longer than 1024 characters',
-  MISSING_CHAR: 'a quote, a `:` or a `,` is missing',
+  MISSING_CHAR:
+    'a quote, a `:` or a `,` is missing, or the indentation does not fit the lines above',
   MULTILINE_IMPLICIT_KEY: 'a key without `:`',
   MULTIPLE_ANCHORS: 'has more than one anchor',
   MULTIPLE_DOCS: 'a second document begins here; a configuration is one',

@@ -1,4 +1,5 @@
 import { useSignalEffect } from '@preact/signals';
+import { BridgeMessages } from './parts/bridges.tsx';
 import { Flow } from './parts/flow.tsx';
 import { Header } from './parts/header.tsx';
 import { Ledger } from './parts/ledger.tsx';
@@ -34,6 +35,7 @@ export function App({ onToken }: { onToken(token: string): void }) {
           <>
             <Vitals status={status.value} />
             <Flow status={status.value} />
+            <BridgeMessages bridges={status.value.inputs.bridges} />
             <Ledger status={status.value} />
             <Readings />
           </>

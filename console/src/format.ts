@@ -153,3 +153,17 @@ export function formatUnit(unit: string | undefined): string {
   if (unit === undefined) return '';
   return UNIT_SYMBOLS[unit.toLowerCase()] ?? unit;
 }
+
+export const BYTES = 'B';
+
+/** A number and its unit as they are read side by side: 81 GB are no `8.14e+10 B`. */
+export function formatMeasured(
+  value: number,
+  unit: string | undefined,
+  decimals?: number,
+): { readonly text: string; readonly unit: string } {
+  if (unit !== BYTES || value < 0)
+    return { text: formatValue(value, decimals), unit: formatUnit(unit) };
+  const [text = '', prefixed = BYTES] = formatBytes(value).split(SPACE);
+  return { text, unit: prefixed };
+}

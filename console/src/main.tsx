@@ -4,6 +4,7 @@ import './styles/base.css';
 import './styles/header.css';
 import './styles/vitals.css';
 import './styles/flow.css';
+import './styles/bridges.css';
 import './styles/budget.css';
 import './styles/outages.css';
 import './styles/dead-letters.css';

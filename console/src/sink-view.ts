@@ -67,7 +67,7 @@ export function sinkView(sink: SinkStatus, nowMs: number): PartView {
 export function bridgeView(bridge: BridgeStatus): PartView {
   switch (bridge.state) {
     case 'reading':
-      return { tone: 'good', headline: bridge.detail ?? 'Reading' };
+      return { tone: bridge.degraded ? 'warn' : 'good', headline: bridge.detail ?? 'Reading' };
     case 'connecting':
       return { tone: 'busy', headline: bridge.detail ?? 'Connecting' };
     case 'backoff':

@@ -101,6 +101,9 @@ export const simulatorSpec = {
   summary: 'Publishes readings of believable sensors, for trying the hub out without hardware.',
   options,
   create: async (value) => new (await import('./simulator.ts')).SimulatorBridge(value),
+  decode: ({ topic_prefix: prefix }) => [
+    { topic: `${prefix}/{area}/{device}/{metric}`, format: 'json', units: {} },
+  ],
   examine: async ({ devices: { length } }) => {
     const detail = `${length} simulated devices need nothing of this machine`;
     return [{ severity: 'ok', subject: 'simulator', detail }];

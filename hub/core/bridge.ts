@@ -32,8 +32,11 @@ export interface BridgeContext {
   loadState(prefix: string): Promise<ReadonlyMap<string, unknown>>;
   /** Says that the hardware is reachable and being read. */
   connected(): void;
-  /** Says what people should know although it is being read; undefined: nothing any more. */
-  describe(detail: string | undefined): void;
+  /**
+   * Says what people should know although it is being read; undefined: nothing any more. `trouble`,
+   * the default, is what somebody has to see to.
+   */
+  describe(detail: string | undefined, kind?: 'trouble' | 'note'): void;
   /** Counts what came from the hardware and could not be used. */
   badFrames(reason: BadFrameReason, count: number): void;
   readonly clock: Clock;

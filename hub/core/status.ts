@@ -47,6 +47,8 @@ export interface BridgeStatus {
   readonly type: string;
   readonly state: BridgeState;
   readonly detail?: string;
+  /** It is being read, and `detail` says what of it is not. */
+  readonly degraded?: true;
 }
 
 /** What happens when there is no more room, see docs/log.md. */

@@ -47,6 +47,7 @@ export class BridgeRunner {
   readonly #stop = new AbortController();
   #state: BridgeState = 'connecting';
   #detail: string | undefined;
+  #detailIs: 'trouble' | 'note' = 'trouble';
   readonly #badFrames = new Map<BadFrameReason, number>();
   #running: Promise<void> | undefined;
 
@@ -85,7 +86,9 @@ export class BridgeRunner {
   status(): BridgeStatus {
     const { id, type } = this.#options;
     const detail = this.#detail === undefined ? {} : { detail: this.#detail };
-    return { id, type, state: this.#state, ...detail };
+    const isDegraded =
+      this.#state === 'reading' && this.#detail !== undefined && this.#detailIs === 'trouble';
+    return { id, type, state: this.#state, ...detail, ...(isDegraded && { degraded: true }) };
   }
 
   async #run(): Promise<void> {
@@ -109,8 +112,9 @@ export class BridgeRunner {
               this.#detail = undefined;
               failures = 0;
             },
-            describe: (detail) => {
+            describe: (detail, kind = 'trouble') => {
               this.#detail = detail?.slice(0, DETAIL_CHARACTERS_MAX);
+              this.#detailIs = kind;
             },
             badFrames: (reason, count) =>
               this.#badFrames.set(reason, (this.#badFrames.get(reason) ?? 0) + count),

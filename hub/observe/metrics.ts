@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { BRIDGE_STATES } from '../core/bridge.ts';
+import { BAD_FRAME_REASONS, BRIDGE_STATES } from '../core/bridge.ts';
 import { LANES, LOSS_REASONS } from '../core/event.ts';
 import { LINK_STATES } from '../core/link.ts';
 import { HOLD_REASONS } from '../core/status.ts';
@@ -86,6 +86,7 @@ function knownValues(
     case 'reason':
       if (name === 'holdfast_undecoded_events_total') return UNDECODED_REASONS;
       if (name === 'holdfast_sink_held') return HOLD_REASONS;
+      if (name === 'holdfast_bridge_bad_frames_total') return BAD_FRAME_REASONS;
       return name === 'holdfast_mqtt_refused_total' ? undefined : LOSS_REASONS;
     default:
       return undefined;

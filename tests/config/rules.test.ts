@@ -18,6 +18,31 @@ describe('rules across keys', () => {
     assert.equal(both.sinks.length + both.bridges.length, 2);
   });
 
+  it('one sink goes on from the place of a former one, which is configured no more', () => {
+    const sink = (id: string, formerly: string) =>
+      `  - {id: ${id}, type: file, path: ${id}, formerly: ${formerly}}\n`;
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'b')}${FILE_SINK('b')}`), [
+      '2:44  sinks[0].formerly — is the id of sinks[1], which has its place itself',
+    ]);
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'a')}`), [
+      '2:44  sinks[0].formerly — is the id that the sink has now',
+    ]);
+    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'x')}${sink('b', 'x')}`), [
+      '3:44  sinks[1].formerly — is what sinks[0] was formerly too',
+    ]);
+    assert.equal(parsed(`sinks:\n${sink('a', 'x')}${sink('b', 'y')}`).sinks[0]?.formerly, 'x');
+  });
+
+  it('are reported together with other mistakes of the same item', () => {
+    const text = `sinks:\n${FILE_SINK('a')}  - {id: a, type: file}\n`;
+    assert.deepEqual(problemsOf(text), [
+      '3:5  sinks[1].path — is required: text',
+      '3:10  sinks[1].id — is the id of sinks[0] too; an id names one',
+    ]);
+  });
+});
+
+describe('what two bridges cannot both have', () => {
   it('a port, and the commands for a device, belong to one bridge', () => {
     const bridges = (...items: string[]) =>
       `bridges:\n${items.map((one) => `  - ${one}\n`).join('')}`;
@@ -49,27 +74,24 @@ describe('rules across keys', () => {
     assert.deepEqual(problemsOf(bridges(...apart)), []);
   });
 
-  it('one sink goes on from the place of a former one, which is configured no more', () => {
-    const sink = (id: string, formerly: string) =>
-      `  - {id: ${id}, type: file, path: ${id}, formerly: ${formerly}}\n`;
-    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'b')}${FILE_SINK('b')}`), [
-      '2:44  sinks[0].formerly — is the id of sinks[1], which has its place itself',
+  it('a GPIO line, and the commands of outputs and programs, belong to one bridge', () => {
+    const gpio = (id: string, line: string, more: string) =>
+      `  - {id: ${id}, type: gpio, lines: [{line: ${line}, metric: m, ${more}}]}\n`;
+    const exec = (id: string, devices: string) =>
+      `  - {id: ${id}, type: exec, command: [a], commands: {${devices}}}\n`;
+    const pump = gpio('a', '17', 'device: pump, mode: output');
+    const door = gpio('b', 'GPIO17', 'device: pump, mode: state');
+    assert.deepEqual(problemsOf(`bridges:\n${pump}${door}`), [
+      '3:40  bridges[1].lines[0].line — is the line 17, as of bridges[0]; only one can have it',
     ]);
-    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'a')}`), [
-      '2:44  sinks[0].formerly — is the id that the sink has now',
-    ]);
-    assert.deepEqual(problemsOf(`sinks:\n${sink('a', 'x')}${sink('b', 'x')}`), [
-      '3:44  sinks[1].formerly — is what sinks[0] was formerly too',
-    ]);
-    assert.equal(parsed(`sinks:\n${sink('a', 'x')}${sink('b', 'y')}`).sinks[0]?.formerly, 'x');
-  });
-
-  it('are reported together with other mistakes of the same item', () => {
-    const text = `sinks:\n${FILE_SINK('a')}  - {id: a, type: file}\n`;
-    assert.deepEqual(problemsOf(text), [
-      '3:5  sinks[1].path — is required: text',
-      '3:10  sinks[1].id — is the id of sinks[0] too; an id names one',
-    ]);
+    const other = gpio('c', '18', 'device: pump, mode: state');
+    assert.deepEqual(problemsOf(`bridges:\n${pump}${other}`), []);
+    const also = /is the device `(pump|lamp)`, as of bridges\[0\]/;
+    assert.match(problemsOf(`bridges:\n${pump}${exec('e', 'devices: [pump]')}`).join(), also);
+    assert.match(
+      problemsOf(`bridges:\n${exec('lamp', '')}${exec('e', 'devices: [lamp]')}`).join(),
+      also,
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatMeasured,
   formatRate,
   formatShare,
   formatUnit,
@@ -58,6 +59,8 @@ test('sizes are binary, counts and rates have SI prefixes', () => {
     [2 * 1024 ** 3, '2.00 GiB'],
     [412 * 1024 ** 2, '412 MiB'],
   ]);
+  assert.deepEqual(formatMeasured(81_200_000_000, 'B'), { text: '75.6', unit: 'GiB' });
+  assert.deepEqual(formatMeasured(21.5, 'celsius'), { text: '21.5', unit: '°C' });
   check(formatCount, [
     [9_999, '9,999'],
     [12_340, '12.3 k'],

@@ -74,6 +74,17 @@ test('every state has a tone and a headline', () => {
     const { headline } = bridgeView({ id: 'pico', type: 'serial', state });
     assert.ok(headline.length > 4, state);
   }
+  const reading = {
+    id: 'bus',
+    type: 'modbus',
+    state: 'reading',
+    detail: 'boiler is silent',
+  } as const;
+  assert.equal(bridgeView(reading).tone, 'good');
+  assert.deepEqual(bridgeView({ ...reading, degraded: true }), {
+    tone: 'warn',
+    headline: 'boiler is silent',
+  });
   assert.equal(view({ state: 'halted' }).split(':')[0], 'bad');
   assert.equal(view({ state: 'paused' }).split(':')[0], 'warn');
 });

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { systemClock } from '../../hub/clock/system-clock.ts';
-import type { Bridge } from '../../hub/core/bridge.ts';
+import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { BridgeRunner, type BridgeRunnerOptions } from '../../hub/intake/bridges.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
@@ -80,6 +80,25 @@ test('what a bridge remembers is in one write with its message, and only its own
   assert.deepEqual([...found], [['slot/1', { n: 1 }]]);
   assert.ok(tooLarge instanceof RangeError);
   assert.equal((await sources(fixture)).length, 3);
+});
+
+test('what is wrong beside the reading is told apart from what is only good to know', async (t) => {
+  let describe: BridgeContext['describe'] = () => {};
+  const { bridge } = await runner(t, async (context, signal) => {
+    context.connected();
+    describe = context.describe;
+    await untilAborted(signal);
+  });
+  bridge.start();
+  await until('it reads', () => bridge.status().state === 'reading');
+  const reading = { id: 'one', type: 'test', state: 'reading' };
+  describe('a sensor is silent');
+  const told = { ...reading, detail: 'a sensor is silent' };
+  assert.deepEqual(bridge.status(), { ...told, degraded: true });
+  describe('a sensor is silent', 'note');
+  assert.deepEqual(bridge.status(), told);
+  describe(undefined);
+  assert.deepEqual(bridge.status(), reading);
 });
 
 test('a bridge that loses its hardware is run again, and its state tells why', async (t) => {

@@ -28,6 +28,7 @@ test('the metrics: start at 0 where the labels are known, some absent', async ()
     'holdfast_sink_link{sink="cloud",state="backoff"} 0',
     'holdfast_bridge_link{bridge="pico",state="reading"} 0',
     'holdfast_undecoded_events_total{reason="invalid"} 0',
+    'holdfast_bridge_bad_frames_total{bridge="pico",reason="checksum"} 0',
     'holdfast_sink_batch_seconds_count{sink="cloud"} 0',
     'holdfast_log_commit_seconds_bucket{le="0.001"} 0',
     'holdfast_ingest_bytes_total 0',
@@ -38,6 +39,7 @@ test('the metrics: start at 0 where the labels are known, some absent', async ()
   assert.doesNotMatch(text, /^holdfast_sink_drain_eta_seconds/m);
   assert.doesNotMatch(text, /state="reading".*sink/);
   assert.doesNotMatch(text, /holdfast_bridge_link\{[^}]*state="halted"/);
+  assert.doesNotMatch(text, /holdfast_bridge_bad_frames_total\{[^}]*reason="(full|age|poison)"/);
 });
 
 test('the metrics: count, set, observe and go away', async () => {

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { startChromium } from '../support/chromium.ts';
 import { buildConsole } from '../support/console-build.ts';
 import { type ConsoleFixtureOptions, startConsoleFixture } from '../support/console-fixture.ts';
+import { BRIDGE_LOST } from '../support/console-fixture-bridges.ts';
 import { checkLiveValue, openConsole } from '../support/console-page.ts';
 
 async function serveConsole(t: TestContext, options: Partial<ConsoleFixtureOptions> = {}) {
@@ -71,6 +72,31 @@ test('small charts show the past, and one opens with its axes from the keyboard'
   await row.locator('.chart.full canvas').waitFor();
   assert.equal(await title.getAttribute('aria-expanded'), 'true');
   opened.assertClean();
+});
+
+test('a long message of a bridge is read whole, and its card stays small', async (t) => {
+  const browser = await startChromium(t);
+  if (!browser) return;
+  const hub = await serveConsole(t);
+  const wide = await openConsole(browser, { baseUrl: hub.baseUrl });
+  const messages = wide.page.locator('.bridge-messages');
+  await messages.getByText(BRIDGE_LOST.replaceAll('`', '')).waitFor();
+  await messages.getByText('sudo usermod -aG dialout holdfast', { exact: true }).waitFor();
+  const card = wide.page.locator('.inputs .node.bad');
+  const box = await card.boundingBox();
+  assert.ok(box && box.height < 90, `${box?.height} px`);
+  assert.match((await wide.page.locator('.inputs .node.warn').textContent()) ?? '', /boiler/);
+  wide.assertClean();
+  await wide.close();
+  const phone = await openConsole(browser, { baseUrl: hub.baseUrl, width: 390, height: 844 });
+  await phone.page.locator('.inputs .node.bad').waitFor();
+  assert.equal(await phone.page.locator('.bridge-messages').isVisible(), false);
+  const clipped = await phone.page.evaluate(
+    `(({ scrollHeight, clientHeight }) => scrollHeight > clientHeight)(
+      document.querySelector('.inputs .node.bad .node-note'))`,
+  );
+  assert.equal(clipped, false, 'all of it is on the card');
+  phone.assertClean();
 });
 
 for (const colorScheme of ['light', 'dark'] as const)

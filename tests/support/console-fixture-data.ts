@@ -10,6 +10,7 @@ import type {
   SinkStatus,
   Status,
 } from '../../hub/core/status.ts';
+import { CONSOLE_BRIDGES } from './console-fixture-bridges.ts';
 
 const NOT_THINNED = { events: 0, aggregates: 0, intervalMs: 0 };
 
@@ -443,15 +444,7 @@ export function siteStatus(startedMs: number, nowMs: number, readings: number): 
       mqttClients: 23,
       mqttClientsWaiting: 0,
       mqttListeners: ['mqtt://127.0.0.1:1883'],
-      bridges: [
-        { id: 'demo', type: 'simulator', state: 'reading' },
-        {
-          id: 'pico',
-          type: 'serial',
-          state: 'backoff',
-          detail: '/dev/ttyACM0 is not there, next try in 8 s',
-        },
-      ],
+      bridges: CONSOLE_BRIDGES,
     },
     log: {
       id: '9f3c21ab',

@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
-import { formatAge, formatUnit, formatValue } from '../format.ts';
+import { Fragment } from 'preact';
+import { BYTES, formatAge, formatMeasured, formatValue } from '../format.ts';
 import { freshnessOf, isAlarm, type Metric } from '../readings.ts';
 import { WINDOW_MS } from '../series.ts';
 import { histories, hubMs, metricOf, seriesOf } from '../store.ts';
@@ -34,11 +35,27 @@ function Value({ metric }: { metric: Metric }) {
         {formatValue(value)}
       </span>
     );
+  const { text, unit } = formatMeasured(value, latest.unit, decimals);
   return (
     <>
-      <span class="number">{formatValue(value, decimals)}</span>
-      <span class="unit">{formatUnit(latest.unit)}</span>
+      <span class="number">{text}</span>
+      <span class="unit">{unit}</span>
     </>
+  );
+}
+
+/** Long names break between their words. */
+function Name({ text }: { text: string }) {
+  const words = text.split(/(?<=_)/);
+  return (
+    <span class="metric-name">
+      {words.map((word, i) => (
+        <Fragment key={i}>
+          {i > 0 && <wbr />}
+          {word}
+        </Fragment>
+      ))}
+    </span>
   );
 }
 
@@ -49,11 +66,14 @@ function Range({ metric }: { metric: Metric }) {
   const series = seriesOf(metric.key);
   const range = series?.range(hubMs.value);
   if (!range || range.min === range.max) return null;
-  const digits = metric.decimals;
+  const show = (value: number) => {
+    const { text, unit } = formatMeasured(value, metric.latest.unit, metric.decimals);
+    return metric.latest.unit === BYTES ? `${text} ${unit}` : text;
+  };
   return (
     <span class="range">
       {series?.sampled && <span title={SAMPLED}>≈ </span>}
-      {formatValue(range.min, digits)} … {formatValue(range.max, digits)}
+      {show(range.min)} … {show(range.max)}
     </span>
   );
 }
@@ -71,9 +91,7 @@ export function MetricRow({ metricKey }: { metricKey: string }) {
   const series = typeof latest.value === 'number' ? seriesOf(metricKey) : undefined;
   const name = (
     <>
-      <span class="metric-name" title={latest.metric}>
-        {latest.metric}
-      </span>
+      <Name text={latest.metric} />
       {series && <Range metric={metric} />}
     </>
   );
