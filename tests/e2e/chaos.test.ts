@@ -12,12 +12,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DeadLetterPage, Status } from '../../hub/core/status.ts';
 import { SETTLED_WITHIN_MS } from '../support/chaos-book.ts';
 import { type ChaosFarSide, chaosFarSide, MISCHIEFS } from '../support/chaos-far-side.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { assertLedger } from '../support/ledger.ts';
 import { acknowledgedOf, type OraclePublisher, publishers } from '../support/oracle-publisher.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const CHAOS_MS = Number(process.env['HOLDFAST_CHAOS_S'] ?? 10) * 1_000;
 /** In a long run the hub has the patience for an answer that comes after 10 s. */

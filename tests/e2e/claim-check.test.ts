@@ -3,9 +3,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { connectAsync } from 'mqtt';
 import { type SeenRequest, startTestServer } from '../contract/sink-http-server.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { objectFarSide } from '../support/object-far-side.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Of the CloudEvent that the far side gets. */
 interface WireEvent {

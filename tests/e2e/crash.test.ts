@@ -3,11 +3,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
 import { acknowledgedOf, publishers } from '../support/oracle-publisher.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const KILLS = 10;
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { DeadLetterPage } from '../../hub/core/status.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { assertLedger } from '../support/ledger.ts';
 import { publishers } from '../support/oracle-publisher.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const EVENTS = 200;
 const POISON = [3, 50, 51, 120, 199];

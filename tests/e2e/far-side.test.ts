@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { METRICS } from '../../hub/observe/metrics-table.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { httpFarSide, type Mode } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { acknowledgedOf, publishers } from '../support/oracle-publisher.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const FILE_SINK = '{ id: files, type: file, path: out, batch: { linger_ms: 0 } }';
 

@@ -3,12 +3,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { HttpPublisher } from '../support/http-publisher.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
 import { assertLedger } from '../support/ledger.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 3);
 const PUBLISHERS = 6;

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Operation } from '../../hub/core/operation.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { type HttpFarSide, httpFarSide } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { assertLedger } from '../support/ledger.ts';
 import { publishers } from '../support/oracle-publisher.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ROUNDS = Number(process.env['HOLDFAST_OPERATING_ROUNDS'] ?? 4);
 

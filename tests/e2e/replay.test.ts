@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { assertLedger } from '../support/ledger.ts';
 import { publishers } from '../support/oracle-publisher.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const EVENTS = 1_500;
 

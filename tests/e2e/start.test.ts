@@ -4,10 +4,10 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { publishers } from '../support/oracle-publisher.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const FIVE_MISTAKES = `hub: { id: gw, data_dri: ./data }
 mqtt: { anonymous: true, listeners: [{ type: tpc, port: 1883 }] }

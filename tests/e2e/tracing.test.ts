@@ -4,11 +4,11 @@ import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 import { parseTraceparent } from '../../hub/core/trace.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { openMetricsProblems } from '../support/open-metrics.ts';
 import { publishers } from '../support/oracle-publisher.ts';
 import { type OtlpReceiver, otlpReceiver } from '../support/otlp-receiver.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ARRIVED = z.array(z.object({ subject: z.string(), traceparent: z.string().optional() }));
 const traceOf = (letter: string) => letter.repeat(32);

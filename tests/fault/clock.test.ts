@@ -10,7 +10,7 @@ import type { Status } from '../../hub/core/status.ts';
 import { type RunningHub, startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const SECOND_MS = 1_000;

@@ -8,7 +8,7 @@ import { ntpd } from '../../hub/clock/ntpd.ts';
 import type { SyncSource } from '../../hub/clock/sync-source.ts';
 import { SyncWatch } from '../../hub/clock/sync-watch.ts';
 import { timesyncd } from '../../hub/clock/timesyncd.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const NEVER = new AbortController().signal;

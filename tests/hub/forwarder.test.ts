@@ -14,10 +14,10 @@ import {
   many,
   offsets,
   openTestLog,
-  temporaryFolder,
   testLog,
 } from '../support/forwarding.ts';
 import { hanging, MemorySink } from '../support/memory-sink.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const down = new HubError('SINK_DISCONNECTED', 'the far side is down');

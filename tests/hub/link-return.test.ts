@@ -9,15 +9,10 @@ import { outagesOf } from '../../hub/hub-outages.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { httpSinkSpec } from '../../sinks/http/spec.ts';
 import { BlackHoleProxy } from '../support/black-hole-proxy.ts';
-import {
-  append,
-  forwarderOf,
-  openTestLog,
-  type Tuning,
-  temporaryFolder,
-} from '../support/forwarding.ts';
+import { append, forwarderOf, openTestLog, type Tuning } from '../support/forwarding.ts';
 import { type HttpFarSide, httpFarSide } from '../support/http-far-side.ts';
 import { MemorySink } from '../support/memory-sink.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 /** Whoever waits for a back-off in these tests waits for five minutes at least. */

@@ -15,10 +15,10 @@ import {
   offsets,
   openTestLog,
   SINK_ID,
-  temporaryFolder,
   testLog,
 } from '../support/forwarding.ts';
 import { MemorySink } from '../support/memory-sink.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const down = new HubError('SINK_DISCONNECTED', 'the far side is down');

@@ -99,9 +99,15 @@ test('who waits for each answer is not slowed below 50 a second', async () => {
   for (const profile of ['balanced', 'card'] as const) {
     const log = await openTestLog(new MemoryDisk().storage(), { profile });
     for (let number = 0; number < 3; number++) await appended(log, message(number));
-    const startedMs = performance.now();
-    for (let number = 0; number < 20; number++) await appended(log, message(number));
-    assert.ok(performance.now() - startedMs < 400, profile);
+    const tookMs: number[] = [];
+    for (let number = 0; number < 21; number++) {
+      const startedMs = performance.now();
+      await appended(log, message(number));
+      tookMs.push(performance.now() - startedMs);
+    }
+    // a busy machine makes some of them late, and a gathering all of them
+    const medianMs = tookMs.toSorted((a, b) => a - b)[10] ?? Number.NaN;
+    assert.ok(medianMs < 20, `${profile}: ${medianMs} ms`);
     await log.close();
   }
 });

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type HighWaterMark, type MarkFacts, markFile } from '../../hub/log/mark.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 function facts(tail: number): MarkFacts {

@@ -7,7 +7,8 @@ import { Outages } from '../../hub/forward/outages.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { OutageRecords } from '../../hub/log/outage-records.ts';
 import { FakeSchedule } from '../support/fake-schedule.ts';
-import { openTestLog, SINK_ID, temporaryFolder, testLog } from '../support/forwarding.ts';
+import { openTestLog, SINK_ID, testLog } from '../support/forwarding.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;

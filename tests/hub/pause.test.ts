@@ -15,11 +15,11 @@ import {
   offsets,
   openTestLog,
   SINK_ID,
-  temporaryFolder,
   testLog,
 } from '../support/forwarding.ts';
 import { hanging, MemorySink } from '../support/memory-sink.ts';
 import { operationsIn, recorderOf, SOMEBODY } from '../support/operating.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const down = new HubError('SINK_DISCONNECTED', 'the far side is down');

@@ -18,11 +18,11 @@ import {
   offsets,
   openTestLog,
   SINK_ID,
-  temporaryFolder,
   testLog,
 } from '../support/forwarding.ts';
 import { openTestLog as openMemoryLog } from '../support/log-fixture.ts';
 import { MemorySink } from '../support/memory-sink.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const MINUTE_MS = 60_000;

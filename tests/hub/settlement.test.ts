@@ -13,9 +13,9 @@ import {
   many,
   openTestLog,
   SINK_ID,
-  temporaryFolder,
   testLog,
 } from '../support/forwarding.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const WINDOW_MS = 60_000;

@@ -12,8 +12,9 @@ import { HubError } from '../../hub/core/errors.ts';
 import { LANES } from '../../hub/core/event.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { cursorBalance, forwarding, SINK_ID, temporaryFolder } from '../support/forwarding.ts';
+import { cursorBalance, forwarding, SINK_ID } from '../support/forwarding.ts';
 import { appended } from '../support/log-fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { FarSide, openThinLog, seconds } from '../support/thin-fixture.ts';
 import { until } from '../support/until.ts';
 

@@ -11,8 +11,8 @@ import { startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
 import { startChromium } from '../support/chromium.ts';
 import { openConsole } from '../support/console-page.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const EVENTS = 40;

@@ -3,8 +3,6 @@
  * with the C library, slaves of libmodbus, an MQTT client, a port whose device does not listen.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectAsync } from 'mqtt';
@@ -21,13 +19,8 @@ import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-pro
 import { type Board, hasPrograms, LinkRig } from '../support/link-rig.ts';
 import { hasModbusPeer, ModbusBench } from '../support/modbus-peer.ts';
 import { hasSocat, PseudoTerminals } from '../support/pseudo-terminal.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-commands-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 async function started(t: TestContext, folder: string, bridges: string[]): Promise<HubProcess> {
   const hub = await runHub(t, folder, hubYaml(['{ id: out, type: file, path: out }'], bridges));
@@ -149,7 +142,7 @@ test('to modbus slaves: written, refused, dead, busy, unplugged', async (t) => {
   await bench.plug();
   const peer = await bench.slaveOnLine(t, 2);
   const { peer: far, port } = await bench.slaveOverTcp(t, 1);
-  const hub = await started(t, await folderOf(t), [
+  const hub = await started(t, await temporaryFolder(t), [
     'bridges:',
     `  - ${modbus('bus', `{ type: rtu, port: ${bench.port}, baud_rate: 115200 }`, 2)}`,
     `  - ${modbus('net', `{ type: tcp, host: 127.0.0.1, port: ${port} }`, 1)}`,
@@ -206,7 +199,7 @@ test('to modbus slaves: written, refused, dead, busy, unplugged', async (t) => {
 });
 
 test('over MQTT: an answer, an error, no answer, and one after kill -9', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const first = await started(t, folder, []);
   assert.equal((await giveCommand(first, 'pump-1', { name: 'set' })).status, 404);
   const connect = async (hub: HubProcess) => {
@@ -255,7 +248,7 @@ const XON = '\x11';
 
 test('to a port whose device does not listen: what has expired is never written', async (t) => {
   if (!hasSocat(t)) return;
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const terminals = new PseudoTerminals(join(folder, 'port'), join(folder, 'device'));
   await terminals.plugIn();
   t.after(() => terminals.unplug());

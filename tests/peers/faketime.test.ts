@@ -6,8 +6,8 @@ import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import mqtt from 'mqtt';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { eventually, type HubProcess, holdfast, hubYaml } from '../support/hub-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -10,9 +10,9 @@ import { signedHeaders } from '../../hub/core/aws-signature.ts';
 import type { StoredObject } from '../../hub/forward/claim-check/object-store.ts';
 import { S3Store, type S3StoreOptions } from '../../hub/forward/claim-check/s3-store.ts';
 import { startTestServer } from '../contract/sink-http-server.ts';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 /** An S3 server in one program that checks signatures, checksums and clocks as S3 does. */

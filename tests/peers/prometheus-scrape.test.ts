@@ -6,10 +6,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { z } from 'zod';
-import { temporaryFolder } from '../support/forwarding.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 /** Beyond parsing, promtool finds fault with style: then it ends with this. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, symlink, unlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
@@ -19,18 +18,13 @@ import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
 import { hasSocat, PseudoTerminals } from '../support/pseudo-terminal.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const FRAMES = Number(process.env['HOLDFAST_SERIAL_FRAMES'] ?? 20_000);
 const CYCLES = Number(process.env['HOLDFAST_SERIAL_CYCLES'] ?? 5);
 /** What issue 5 promises. */
 const REOPENED_MS_MAX = 5_000;
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-serial-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 async function wire(t: TestContext, folder: string, name = 'port'): Promise<PseudoTerminals> {
   const terminals = new PseudoTerminals(join(folder, name), join(folder, `${name}-device`));
@@ -76,7 +70,7 @@ test(`serial: ${FRAMES} frames at full speed, 1 % with bit errors: every good on
   const seed = chooseSeed();
   t.diagnostic(`HOLDFAST_SEED=${seed}`);
   const random = seededRandom(seed);
-  const terminals = await wire(t, await folderOf(t));
+  const terminals = await wire(t, await temporaryFolder(t));
   const framing = { framing: 'cobs', checksum: 'crc32' } as const;
   const bridge = await bridgeOf({ port: terminals.port, ...framing });
   const sink = collector();
@@ -146,7 +140,7 @@ async function payloadsIn(fixture: BrokerFixture): Promise<{ n: number[]; gaps: 
 
 test(`serial: ${CYCLES} times unplugged and plugged in again, each time under another name`, async (t) => {
   if (!hasSocat(t)) return;
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const fixture = await brokerFixture(t);
   const byId = join(folder, 'by-id');
   const bridge = await bridgeOf({ port: byId, checksum: 'crc16_ccitt' });
@@ -200,7 +194,7 @@ test(`serial: ${CYCLES} times unplugged and plugged in again, each time under an
 
 test('serial: a full log stops the reading; memory is bounded, and nothing that was read is lost', async (t) => {
   if (!hasSocat(t)) return;
-  const terminals = await wire(t, await folderOf(t));
+  const terminals = await wire(t, await temporaryFolder(t));
   let open = () => {};
   let gate: Promise<void> | undefined = new Promise((resolve) => {
     open = resolve;
@@ -245,7 +239,7 @@ test('serial: a full log stops the reading; memory is bounded, and nothing that 
 
 test('serial and modbus: a port that cannot be opened is named, with what to do', async (t) => {
   if (!hasSocat(t)) return;
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const busy = await wire(t, folder, 'busy');
   await writeFile(join(folder, 'file'), 'x');
   const holder = await bridgeOf({ port: busy.port });
@@ -279,7 +273,7 @@ test('serial and modbus: a port that cannot be opened is named, with what to do'
 
 test('serial: a hub with a port: readings, commands with answers, kill -9', async (t) => {
   if (!hasSocat(t)) return;
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const terminals = await wire(t, folder);
   const far = await httpFarSide(t);
   const bridge =

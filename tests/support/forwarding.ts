@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -18,15 +16,9 @@ import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
 import { memoryMark } from './memory-mark.ts';
 import { MemorySink } from './memory-sink.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 export const SINK_ID = 'cloud';
-
-/** A folder that is removed after the test. */
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** The real log in `folder`, with one sink's cursors. */
 export function openTestLog(

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../config/find-file.ts';
 import type { Status } from '../../hub/core/status.ts';
+import { afterTest } from './after-test.ts';
 
 /** A busy machine with an fsync per commit; nothing here takes a tenth of it. */
 const WAIT_MS_MAX = 60_000;
@@ -99,7 +100,7 @@ export function holdfast(
   env?: Readonly<Record<string, string>>,
 ): HubProcess {
   const hub = new HubProcess(args, env);
-  t.after(() => hub.kill('SIGKILL'));
+  afterTest(t, () => hub.kill('SIGKILL'));
   return hub;
 }
 
