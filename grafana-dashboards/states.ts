@@ -25,6 +25,13 @@ export const BRIDGE_STATES = [
   { state: 'stopped', color: 'text' },
 ] as const satisfies readonly StateLook[];
 
+/** A bridge that is read, and something of it is wrong: its number is that of `reading` and this. */
+export const DEGRADED_MORE = 3;
+export const BRIDGE_LOOKS = [
+  ...BRIDGE_STATES,
+  { state: 'degraded', color: 'dark-yellow' },
+] as const satisfies readonly StateLook[];
+
 /**
  * States in which a sink does not deliver although it should. `connecting` is one: an outage
  * alternates between it and `backoff`.

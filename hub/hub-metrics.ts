@@ -33,6 +33,8 @@ export function collectMetrics(sources: MetricsSources): void {
         const labels = { bridge: bridge.id, state };
         metrics.gauge('holdfast_bridge_link', labels).set(Number(state === bridge.state));
       }
+      const isDegraded = Number(bridge.degraded ?? false);
+      metrics.gauge('holdfast_bridge_degraded', { bridge: bridge.id }).set(isDegraded);
     }
     for (const bridge of sources.bridges) {
       for (const [reason, frames] of bridge.badFrames()) {

@@ -84,7 +84,7 @@ export class ModbusBridge implements Bridge {
       context.connected();
       const groups = this.#stations.flatMap((station) => station.groups);
       const parts = { context, topic, groups, links, turns: this.#turns, wire };
-      const tell = (detail: string | undefined) => context.describe(detail);
+      const tell = context.describe;
       const reconnects = transport.type !== 'rtu';
       const polling = new Polling({ ...parts, reconnects, tell }, stopped.signal);
       await Promise.race([polling.run(), wire.lost]);

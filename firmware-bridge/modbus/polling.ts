@@ -4,8 +4,9 @@
  * nothing is asked any more.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BridgeContext } from '../../hub/core/bridge.ts';
+import type { BridgeContext, DetailKind } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { describeParts } from '../sampling/detail.ts';
 import { gapMessage, readingMessages, topicOf } from '../sampling/messages.ts';
 import { RecentCount } from '../sampling/recent-count.ts';
 import { Schedule } from '../sampling/schedule.ts';
@@ -32,7 +33,7 @@ export interface PollingParts {
   /** Whether silence of everybody means that the connection is dead. */
   readonly reconnects: boolean;
   /** Tells people how it goes; undefined: all is well. */
-  tell(detail: string | undefined): void;
+  tell(detail: string | undefined, kind: DetailKind): void;
 }
 
 export class Polling {
@@ -117,13 +118,13 @@ export class Polling {
       this.#schedule.readAtOnce(link, context.clock.monotonicMs());
       await context.accept(gapMessage(context.id, link.identity, gap, context.clock.wallMs()));
     }
-    const detail = this.#detail();
-    if (detail !== this.#told) this.#parts.tell(detail);
+    const { detail, kind } = this.#detail();
+    if (detail !== this.#told) this.#parts.tell(detail, kind);
     this.#told = detail;
   }
 
   /** What people should know, the slaves first; undefined when all is well. */
-  #detail(): string | undefined {
+  #detail() {
     const { links, wire } = this.#parts;
     const silent = links.flatMap((link) => {
       const { state } = link.health;
@@ -133,10 +134,12 @@ export class Polling {
     const { missed } = this.#schedule;
     const missedNow = this.#recentMissed.grownBy(missed, nowMs);
     const lateNow = this.#recentLate.grownBy(wire.lateAnswers, nowMs);
-    const parts = [
+    const troubles = [
       ...(silent.length > 0 ? [`${silent.length} of ${links.length} slaves are silent`] : []),
       ...silent.slice(0, NAMED_MAX),
       ...[...this.#refused.values()].slice(0, NAMED_MAX),
+    ];
+    const notes = [
       ...(missedNow > 0
         ? [`${missedNow} cycles missed of late, ${missed} since it runs: the line cannot keep up`]
         : []),
@@ -144,7 +147,7 @@ export class Polling {
         ? [`${lateNow} answers came after their \`timeout\` and were thrown away`]
         : []),
     ];
-    return parts.length === 0 ? undefined : parts.join('; ');
+    return describeParts(troubles, notes);
   }
 
   #countSilence(answered: boolean): void {

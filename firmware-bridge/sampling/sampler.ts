@@ -5,6 +5,7 @@
  */
 import type { BridgeContext } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { describeParts } from './detail.ts';
 import { HandOver } from './hand-over.ts';
 import { Lane } from './lane.ts';
 import { Places } from './places.ts';
@@ -149,13 +150,13 @@ export class Sampler {
       isSilent && state.is === 'failing' ? [`${sensor.name}: ${state.why}`] : [],
     );
     if (silent.length === all.length) throw lostAll(silent);
-    const detail = this.#detail(run, silent);
-    if (detail !== run.told) context.describe(detail);
+    const { detail, kind } = this.#detail(run, silent);
+    if (detail !== run.told) context.describe(detail, kind);
     run.told = detail;
   }
 
   /** What people should know; undefined when all is well. */
-  #detail(run: Run, silent: readonly string[]): string | undefined {
+  #detail(run: Run, silent: readonly string[]) {
     const all = [...this.#sensors.values()];
     const missed = [...run.lanes.values()].reduce((sum, lane) => sum + lane.missed, 0);
     const nowMs = run.context.clock.monotonicMs();
@@ -163,10 +164,12 @@ export class Sampler {
     const problems = all.flatMap((one) =>
       one.health.silent ? [] : one.problems.map((text) => `${one.sensor.name}: ${text}`),
     );
-    const parts = [
+    const troubles = [
       ...(silent.length > 0 ? [`${silent.length} of ${all.length} cannot be read`] : []),
       ...silent.slice(0, NAMED_MAX),
       ...problems.slice(0, NAMED_MAX),
+    ];
+    const notes = [
       ...(this.#options.notes?.() ?? []),
       ...(missedNow > 0
         ? [
@@ -175,7 +178,7 @@ export class Sampler {
           ]
         : []),
     ];
-    return parts.length === 0 ? undefined : parts.join('; ');
+    return describeParts(troubles, notes);
   }
 }
 

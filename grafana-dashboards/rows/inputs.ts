@@ -1,7 +1,7 @@
 import { NoUnit, Short } from '@grafana/grafana-foundation-sdk/units';
 import { type Sized, stateTimeline, thresholds, timeseries } from '../panels.ts';
 import { gauge, increase, orZero } from '../promql.ts';
-import { BRIDGE_STATES, stateNumber, stateWords } from '../states.ts';
+import { BRIDGE_LOOKS, BRIDGE_STATES, DEGRADED_MORE, stateNumber, stateWords } from '../states.ts';
 
 /** Where events come from, and what was turned away. */
 export function inputsRow(): readonly Sized[] {
@@ -45,21 +45,22 @@ export function inputsRow(): readonly Sized[] {
     id: 53,
     title: 'Bridges',
     description:
-      'reading is healthy. connecting and backoff in turn: the hardware is not there or not ' +
-      'ours; check cable, port name and permissions. Empty without bridges.',
+      'reading is healthy. degraded: it is read, but a device of it is silent, or something else is ' +
+      'wrong that the console and `status` name. connecting and backoff in turn: the hardware is ' +
+      'not there or not ours; `holdfast doctor` says what to do. Empty without bridges.',
     unit: NoUnit,
     queries: [
       {
-        expr: stateNumber(
+        expr: `${stateNumber(
           (state) => gauge('holdfast_bridge_link', ['bridge', 'state'], { state }),
           'bridge',
           BRIDGE_STATES,
-        ),
+        )} + ${DEGRADED_MORE} * ${gauge('holdfast_bridge_degraded', ['bridge'])}`,
         legend: '{{hub}} {{bridge}}',
       },
     ],
   })
-    .mappings(stateWords(BRIDGE_STATES))
+    .mappings(stateWords(BRIDGE_LOOKS))
     .thresholds(thresholds('text'))
     .noValue('no bridges');
   const spans = timeseries({

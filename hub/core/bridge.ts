@@ -19,6 +19,9 @@ export const STATE_KEY_BYTES_MAX = 128;
 /** It rides with every message: what is larger is no place in a stream, but data. */
 export const STATE_VALUE_BYTES_MAX = 1024;
 
+/** What somebody has to see to, or may like to know. */
+export type DetailKind = 'trouble' | 'note';
+
 /** What a bridge is given besides its own options. */
 export interface BridgeContext {
   readonly id: string;
@@ -36,7 +39,7 @@ export interface BridgeContext {
    * Says what people should know although it is being read; undefined: nothing any more. `trouble`,
    * the default, is what somebody has to see to.
    */
-  describe(detail: string | undefined, kind?: 'trouble' | 'note'): void;
+  describe(detail: string | undefined, kind?: DetailKind): void;
   /** Counts what came from the hardware and could not be used. */
   badFrames(reason: BadFrameReason, count: number): void;
   readonly clock: Clock;

@@ -178,6 +178,12 @@ export const METRICS = [
     '1 for the present state of the bridge, 0 for the others.',
   ),
   metric(
+    'gauge',
+    'holdfast_bridge_degraded',
+    ['bridge'],
+    '1 while the bridge is read but something of it is wrong, such as one of its devices; `status` says what.',
+  ),
+  metric(
     'counter',
     'holdfast_bridge_bad_frames_total',
     ['bridge', 'reason'],

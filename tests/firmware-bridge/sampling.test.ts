@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { z } from 'zod';
 import { Sampler, type SamplerOptions } from '../../firmware-bridge/sampling/sampler.ts';
 import type { Reading, Sample, Sensor } from '../../firmware-bridge/sampling/sensor.ts';
-import type { BridgeContext } from '../../hub/core/bridge.ts';
+import type { BridgeContext, DetailKind } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { FakeSchedule } from '../support/fake-schedule.ts';
 
@@ -44,6 +44,7 @@ class Bench {
   readonly messages: { topic: string; kind: string; values: z.output<typeof json> }[] = [];
   readonly startMs = this.time.nowMs();
   detail: string | undefined;
+  detailIs: DetailKind | undefined;
   connections = 0;
   gate: () => Promise<void> = async () => {};
   ended: Promise<unknown> = Promise.resolve();
@@ -69,8 +70,9 @@ class Bench {
       connected: () => {
         this.connections += 1;
       },
-      describe: (detail) => {
+      describe: (detail, kind) => {
         this.detail = detail;
+        this.detailIs = kind;
       },
       badFrames: () => {},
       loadState: async () => new Map(),
@@ -150,6 +152,7 @@ test('what takes longer than its interval is read once more, not once for each',
   await bench.time.pass(600);
   assert.deepEqual(toy.readAtMs, [0, 1_000, 6_500, 7_000]);
   assert.match(bench.detail ?? '', /^4 cycles missed of late, 4 since it runs: /);
+  assert.equal(bench.detailIs, 'note');
 });
 
 test('nothing piles up while the log is full, however often it is run again', async () => {
@@ -221,6 +224,7 @@ test('sensors: that fail or hang do not stop the others, are named, and leave a 
     bench.detail ?? '',
     /^2 of 3 cannot be read; bad \(toy\): EIO: look .*; hung \(toy\): its last reading hangs/,
   );
+  assert.equal(bench.detailIs, 'trouble');
   comesBack();
   for (const toy of [bad, hung]) toy.answer = async () => ({ values: [['a', 2]] });
   await bench.time.pass(31_000);

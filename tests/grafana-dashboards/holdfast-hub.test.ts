@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { generatedFiles } from '../../grafana-dashboards/generate.ts';
 import { DASHBOARD_UID, holdfastHub } from '../../grafana-dashboards/holdfast-hub.ts';
-import { BRIDGE_STATES, SINK_DOWN_STATES, SINK_STATES } from '../../grafana-dashboards/states.ts';
+import {
+  BRIDGE_LOOKS,
+  BRIDGE_STATES,
+  DEGRADED_MORE,
+  SINK_DOWN_STATES,
+  SINK_STATES,
+} from '../../grafana-dashboards/states.ts';
 import { BRIDGE_STATES as HUB_BRIDGE_STATES } from '../../hub/core/bridge.ts';
 import { LINK_STATES } from '../../hub/core/link.ts';
 import { METRICS } from '../../hub/observe/metrics-table.ts';
@@ -45,6 +51,8 @@ describe('the Holdfast hub dashboard', () => {
       BRIDGE_STATES.map(({ state }) => state),
       [...HUB_BRIDGE_STATES],
     );
+    const reading = BRIDGE_LOOKS.findIndex(({ state }) => state === 'reading');
+    assert.equal(BRIDGE_LOOKS[reading + DEGRADED_MORE]?.state, 'degraded');
     for (const state of SINK_DOWN_STATES) assert.ok(LINK_STATES.includes(state));
   });
 

@@ -27,6 +27,7 @@ test('the metrics: start at 0 where the labels are known, some absent', async ()
     'holdfast_sink_delivered_events_total{sink="cloud"} 0',
     'holdfast_sink_link{sink="cloud",state="backoff"} 0',
     'holdfast_bridge_link{bridge="pico",state="reading"} 0',
+    'holdfast_bridge_degraded{bridge="pico"} 0',
     'holdfast_undecoded_events_total{reason="invalid"} 0',
     'holdfast_bridge_bad_frames_total{bridge="pico",reason="checksum"} 0',
     'holdfast_sink_batch_seconds_count{sink="cloud"} 0',
