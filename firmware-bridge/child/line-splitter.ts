@@ -21,6 +21,11 @@ export class LineSplitter {
     this.#sink = sink;
   }
 
+  /** Whether it is within a line that is too long. */
+  get isSkipping(): boolean {
+    return this.#skipping;
+  }
+
   push(chunk: Buffer): void {
     let at = 0;
     for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, at)) {

@@ -5,13 +5,14 @@
  * - it is the leader of its process group; what it starts ends with it, and all of it ends with the
  *   hub (guard.ts);
  * - its stdout is only read while somebody waits for lines: a busy consumer slows it by its pipe;
- * - its stderr is always read, and the last lines of it are kept;
+ * - its stderr is always read, though no faster than the hub can afford, and its last lines kept;
  * - nothing here waits for ever: neither for a program that ignores signals, nor for a pipe that
  *   somebody else holds open.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
+import { Duplex, type Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { endsWithin } from '../../hub/core/ends-within.ts';
 import { printable } from '../../hub/core/printable.ts';
 import { programEnvironment } from './environment.ts';
@@ -25,6 +26,11 @@ const LINE_BYTES_MAX = 64 * 1024;
 /** What a program says of itself on stderr: a few lines of a screen. */
 const ERROR_LINES_KEPT = 5;
 const ERROR_LINE_CHARACTERS_MAX = 300;
+/** After so much on stderr a pause: to read 640 kB/s takes some percent of a Pi's processor. */
+const ERROR_BYTES_AT_ONCE = 64 * 1024;
+const ERROR_PAUSE_MS = 100;
+/** While a line is skipped: 3 MB/s of what nobody wants are enough. */
+const SKIP_PAUSE_MS = 20;
 /** UTF-8 has up to four bytes a character. */
 const ERROR_LINE_BYTES_MAX = 4 * ERROR_LINE_CHARACTERS_MAX;
 /** A program that does not take this much does not read its input. */
@@ -45,8 +51,8 @@ export interface ProgramOptions {
   readonly hasInput?: boolean;
   /** A longer line is counted and skipped. Default 64 KiB. */
   readonly lineBytesMax?: number;
-  /** For a program of Node.js: hears what it sends over its channel; `send` answers. */
-  readonly onMessage?: (message: unknown) => void;
+  /** Whether it has a pipe of both directions besides, as its file descriptor 3: `channel`. */
+  readonly hasChannel?: boolean;
   /** Every line of stderr, printable and shortened. */
   readonly onErrorLine?: (line: string) => void;
 }
@@ -108,16 +114,17 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   }
 }
 
-function stdioOf({ hasInput, onMessage }: ProgramOptions): SpawnOptions {
+function stdioOf({ hasInput, hasChannel }: ProgramOptions): SpawnOptions {
   const input = hasInput ? 'pipe' : 'ignore';
-  if (!onMessage) return { stdio: [input, 'pipe', 'pipe'] };
-  return { stdio: [input, 'pipe', 'pipe', 'ipc'], serialization: 'advanced' };
+  return { stdio: [input, 'pipe', 'pipe', ...(hasChannel ? ['pipe' as const] : [])] };
 }
 
 export class Program {
   readonly pid: number;
   /** Resolves when the program itself has ended; lines may still be there to be read. */
   readonly ended: Promise<ProgramEnd>;
+  /** With `hasChannel`. Whoever asked for it reads it. */
+  readonly channel: Duplex | undefined;
   readonly #child: ChildProcess;
   readonly #lineBytesMax: number;
   #hasEnded = false;
@@ -131,9 +138,13 @@ export class Program {
     child.on('error', () => {}); // of starting, which startProgram hears of, and of signals
     child.stdin?.on('error', () => {}); // of writes, which hear of it themselves
     child.stdout?.on('error', () => {}); // of reads, likewise
-    const { onErrorLine, onMessage } = options;
-    if (onMessage) child.on('message', onMessage);
-    this.ended = this.#end([this.#keepErrors(child.stderr, onErrorLine), this.#disconnected()]);
+    const channel = child.stdio[3];
+    this.channel = channel instanceof Duplex ? channel : undefined;
+    this.channel?.on('error', () => {}); // of a program that is no more
+    this.ended = this.#end([
+      this.#keepErrors(child.stderr, options.onErrorLine),
+      this.#channelClosed(),
+    ]);
   }
 
   /**
@@ -155,6 +166,7 @@ export class Program {
         yield { lines: found.slice(at, at + LINES_PER_BATCH_MAX), tooLong: 0 };
       if (tooLong > 0) yield { lines: [], tooLong };
       tooLong = 0;
+      if (splitter.isSkipping) await delay(SKIP_PAUSE_MS);
     }
     const unfinished = splitter.end();
     if (unfinished && unfinished.length > 0) yield { lines: [], tooLong: 0, unfinished };
@@ -171,14 +183,14 @@ export class Program {
     });
   }
 
-  /** Over the channel; lost when the program has ended. */
-  send(message: object): void {
-    if (this.#child.connected) this.#child.send(message, () => {});
-  }
-
   /** Says that no more input comes. */
   endInput(): void {
     this.#child.stdin?.end();
+  }
+
+  /** SIGTERM, to it and all that it started. What it has printed can still be read. */
+  terminate(): void {
+    if (!this.#hasEnded) this.#signal('SIGTERM');
   }
 
   /**
@@ -191,7 +203,7 @@ export class Program {
     const ended = this.ended.then((how) => {
       end = how;
     });
-    if (!this.#hasEnded) this.#signal('SIGTERM');
+    this.terminate();
     if (!(await endsWithin(this.#hasEnded ? DRAIN_MS : graceMs, ended))) {
       this.#signal('SIGKILL');
       await endsWithin(KILL_MS, ended);
@@ -199,6 +211,7 @@ export class Program {
     this.#child.stdin?.destroy();
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
+    this.channel?.destroy();
     return end;
   }
 
@@ -252,9 +265,10 @@ export class Program {
     }
   }
 
-  /** Resolves when all that came over its channel was heard; at once without a channel. */
-  async #disconnected(): Promise<void> {
-    if (this.#child.connected) await once(this.#child, 'disconnect');
+  /** Resolves when all that came over its channel was read; at once without a channel. */
+  async #channelClosed(): Promise<void> {
+    const { channel } = this;
+    if (channel) await new Promise((resolve) => channel.once('close', resolve));
   }
 
   /** Resolves when stderr is closed and all of it was seen. */
@@ -267,9 +281,19 @@ export class Program {
     };
     const splitter = new LineSplitter(ERROR_LINE_BYTES_MAX, { line: keep, tooLong: keep });
     if (!stderr) return;
-    stderr.on('data', (chunk: Buffer) => splitter.push(chunk));
+    let timer: NodeJS.Timeout | undefined;
+    let bytes = 0;
+    stderr.on('data', (chunk: Buffer) => {
+      splitter.push(chunk);
+      bytes += chunk.length;
+      if (bytes < ERROR_BYTES_AT_ONCE || this.#hasEnded) return;
+      bytes = 0;
+      stderr.pause();
+      timer = setTimeout(() => stderr.resume(), ERROR_PAUSE_MS);
+    });
     stderr.on('error', () => {});
     await new Promise((resolve) => stderr.once('close', resolve));
+    clearTimeout(timer);
     const rest = splitter.end();
     if (rest && rest.length > 0) keep(rest);
   }

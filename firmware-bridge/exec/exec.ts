@@ -8,9 +8,16 @@
  * - a run that fails has ended the time of readings: the gap is told when the next one succeeds.
  */
 import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
+import { endsWithin } from '../../hub/core/ends-within.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import { sampledWarnings } from '../../hub/core/sampled-warnings.ts';
-import { describeEnd, type Program, type ProgramEnd, startProgram } from '../child/program.ts';
+import {
+  describeEnd,
+  LINES_PER_BATCH_MAX,
+  type Program,
+  type ProgramEnd,
+  startProgram,
+} from '../child/program.ts';
 import { RestartDelay } from '../child/restart-delay.ts';
 import { createFormat } from '../format/create.ts';
 import type { Format } from '../format/format.ts';
@@ -26,6 +33,8 @@ const TIMEOUT_MS = 10_000;
 const GRACE_MS = 500;
 /** A program that has run so long without a line is one that has little to say. */
 const STEADY_MS = 10_000;
+/** A program that prints nothing of use is heard so slowly that the hub has time for others. */
+const USELESS_PAUSE_MS = 25;
 /** What has closed its stdout gives no more readings. */
 const CLOSED_MS = 2_000;
 /** Programs that talk all the time on stderr: enough of it to see what it is. */
@@ -34,6 +43,8 @@ const STDERR_EVERY_MS = 10_000;
 /** How one run has ended. */
 type RunEnd =
   | { readonly is: 'ended'; readonly end: ProgramEnd }
+  /** It closed its stdout, went on, and was ended. */
+  | { readonly is: 'closed' }
   | { readonly is: 'timeout'; readonly end: ProgramEnd | undefined }
   | { readonly is: 'aborted' };
 
@@ -78,11 +89,11 @@ export class ExecBridge implements Bridge {
     } finally {
       clearTimeout(steady);
     }
-    if (run.is !== 'ended') return;
+    if (run.is === 'aborted') return;
     const livedMs = context.clock.monotonicMs() - startMs;
     const retryAfterMs = this.#restartDelay.next(livedMs, context.random());
-    const hint = run.end.code === 0 ? '; a program that is meant to end needs `interval`' : '';
-    throw lost(`${describeEnd(this.#name, run.end)}${hint}`, retryAfterMs);
+    const problem = this.#problemOf(run);
+    if (problem !== undefined) throw lost(problem, retryAfterMs);
   }
 
   async #runAtIntervals(
@@ -99,7 +110,7 @@ export class ExecBridge implements Bridge {
       if (run.is === 'aborted') return;
       const missed = Math.max(0, Math.floor((now() - dueMs) / intervalMs));
       dueMs += (missed + 1) * intervalMs;
-      const problem = this.#problemOf(run, timeoutMs);
+      const problem = this.#problemOf(run);
       if (problem !== undefined) throw lost(problem, dueMs - now());
       here.isReading();
       const tookS = ((now() - startMs) / 1_000).toFixed(1);
@@ -114,13 +125,20 @@ export class ExecBridge implements Bridge {
     return this.#options.command[0] ?? '';
   }
 
-  #problemOf(run: Exclude<RunEnd, { is: 'aborted' }>, timeoutMs: number): string | undefined {
+  /** Undefined when all is well: a run at its time that has ended by itself. */
+  #problemOf(run: Exclude<RunEnd, { is: 'aborted' }>): string | undefined {
+    const { interval, timeout = TIMEOUT_MS } = this.#options;
+    const program = `the program \`${this.#name}\``;
+    if (run.is === 'closed') return `${program} closed its stdout and went on, so the hub ended it`;
     if (run.is === 'timeout') {
       const said = run.end?.errorLines.at(-1);
       const why = said === undefined ? '' : `: ${said}`;
-      return `the program \`${this.#name}\` did not end within its \`timeout\` of ${timeoutMs} ms${why}`;
+      return `${program} did not end within its \`timeout\` of ${timeout} ms${why}`;
     }
-    return run.end.code === 0 ? undefined : describeEnd(this.#name, run.end);
+    const end = describeEnd(this.#name, run.end);
+    if (run.end.code !== 0) return end;
+    if (interval !== undefined) return undefined;
+    return `${end}; a program that is meant to end needs \`interval\``;
   }
 
   /** Says once in this run of the bridge that there are readings again. */
@@ -155,14 +173,13 @@ export class ExecBridge implements Bridge {
     const aborted = whenAborted(signal, stop.signal).then(() => 'aborted' as const);
     try {
       const first = await Promise.race([
-        reading.then(() => 'ended' as const),
+        reading,
         time.isOver(timeoutMs, stop.signal).then(() => 'timeout' as const),
         aborted,
       ]);
       if (first === 'aborted') return { is: 'aborted' };
       if (first === 'timeout') return { is: 'timeout', end: await program.stop(GRACE_MS) };
-      const end = await Promise.race([this.#endOf(program), aborted]);
-      return end === 'aborted' ? { is: 'aborted' } : { is: 'ended', end };
+      return first;
     } finally {
       stop.abort();
       this.commands?.goTo(undefined);
@@ -171,14 +188,14 @@ export class ExecBridge implements Bridge {
   }
 
   /** How it ended, when it has closed its stdout. */
-  async #endOf(program: Program): Promise<ProgramEnd> {
-    if (this.#options.interval !== undefined) return await program.ended;
-    const timer = setTimeout(() => void program.stop(GRACE_MS), CLOSED_MS);
-    try {
-      return await program.ended;
-    } finally {
-      clearTimeout(timer);
+  async #endOf(program: Program): Promise<RunEnd> {
+    const isLate = async () => !(await endsWithin(CLOSED_MS, program.ended));
+    // at intervals its `timeout` ends it
+    if (this.#options.interval === undefined && (await isLate())) {
+      await program.stop(GRACE_MS);
+      return { is: 'closed' };
     }
+    return { is: 'ended', end: await program.ended };
   }
 
   async #start(context: BridgeContext): Promise<Program> {
@@ -201,13 +218,14 @@ export class ExecBridge implements Bridge {
     });
   }
 
+  /** Until it has ended. */
   async #read(
     program: Program,
     context: BridgeContext,
     signal: AbortSignal,
     time: ProgramTime,
     isReading: () => void,
-  ): Promise<void> {
+  ): Promise<RunEnd> {
     const lines = new Lines({
       format: this.#format,
       topic: topicTemplate(this.#options.topic, context.id),
@@ -215,16 +233,21 @@ export class ExecBridge implements Bridge {
       context,
     });
     for await (const batch of program.batches()) {
-      if (signal.aborted) return;
+      if (signal.aborted) return { is: 'aborted' };
       isReading();
       const { unfinished } = batch;
-      // a program that was cut off has not said what it wanted to say
-      if (unfinished && (await this.#endOf(program)).code !== 0) lines.bad('partial', 1);
-      else
-        await time.without(() =>
-          lines.publish(unfinished ? { ...batch, lines: [unfinished] } : batch),
-        );
+      if (unfinished) {
+        const run = await this.#endOf(program);
+        // a program that was cut off has not said what it wanted to say
+        if (run.is !== 'ended' || run.end.code !== 0) lines.bad('partial', 1);
+        else await time.without(() => lines.publish({ ...batch, lines: [unfinished] }));
+        return run;
+      }
+      const published = await time.without(() => lines.publish(batch));
+      const isMuch = batch.lines.length === LINES_PER_BATCH_MAX;
+      if (isMuch && published === 0) await sleep(USELESS_PAUSE_MS, signal);
     }
+    return await this.#endOf(program);
   }
 }
 

@@ -33,11 +33,12 @@ export class Lines {
     });
   }
 
-  /** Resolves when all of it is durable. */
-  async publish({ lines, tooLong }: LineBatch): Promise<void> {
+  /** Resolves when all of it is durable, with how many messages it was. */
+  async publish({ lines, tooLong }: LineBatch): Promise<number> {
     if (tooLong > 0) this.bad('too_long', tooLong);
     const messages = lines.flatMap((line) => this.#messageIn(line));
     await Promise.all(messages.map((message) => this.#options.context.accept(message)));
+    return messages.length;
   }
 
   bad(reason: BadFrameReason, count: number): void {

@@ -5,6 +5,8 @@ import type { Program } from '../child/program.ts';
 import { isObject } from '../format/format.ts';
 
 const DETAIL_CHARACTERS_MAX = 300;
+/** More answers than these are not late any more. */
+const IDS_KEPT = 100;
 /** What every answer has in it; other lines are not looked at twice. */
 const MARK = Buffer.from('"command"');
 
@@ -22,6 +24,8 @@ export interface OrdersOptions {
 export class Orders implements CommandTaker {
   readonly #options: OrdersOptions;
   #program: Program | undefined;
+  /** Of the last commands. A reading may have a field `command` too. */
+  readonly #ids = new Set<string>();
   #awaited: { readonly id: string; end(outcome: CommandOutcome): void } | undefined;
 
   constructor(options: OrdersOptions) {
@@ -44,7 +48,7 @@ export class Orders implements CommandTaker {
     const value = jsonOf(line);
     if (!isObject(value) || typeof value['command'] !== 'string') return false;
     if (value['command'] === this.#awaited?.id) this.#awaited.end(outcomeOf(value));
-    return true;
+    return this.#ids.has(value['command']);
   }
 
   async carryOut(
@@ -75,6 +79,8 @@ export class Orders implements CommandTaker {
   }
 
   #answer(id: string, signal: AbortSignal): Promise<CommandOutcome> {
+    this.#ids.add(id);
+    for (const oldest of this.#ids) if (this.#ids.size > IDS_KEPT) this.#ids.delete(oldest);
     return new Promise((resolve) => {
       const end = (outcome: CommandOutcome) => {
         this.#awaited = undefined;
@@ -90,7 +96,7 @@ export class Orders implements CommandTaker {
 
 const WHY_NOT_WRITTEN = {
   full: 'the program does not read its stdin',
-  aborted: 'the program did not read its stdin before its time was over',
+  aborted: 'the program did not read its stdin before its time was over; it may still do it',
   ended: 'the program has closed its stdin or ended',
 } as const;
 

@@ -12,11 +12,12 @@ export class ProgramTime {
     this.#startMs = nowMs();
   }
 
-  async without(work: () => Promise<void>): Promise<void> {
+  async without<T>(work: () => Promise<T>): Promise<T> {
     this.#heldSinceMs = this.#nowMs();
-    await work();
+    const result = await work();
     this.#startMs += this.#nowMs() - this.#heldSinceMs;
     this.#heldSinceMs = undefined;
+    return result;
   }
 
   /** Resolves after `limitMs` of it; never, once the signal aborts. */

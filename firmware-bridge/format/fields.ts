@@ -39,7 +39,9 @@ export const formatFields = () => ({
     .optional()
     .meta({ 'x-default': '`,`', examples: [';'] })
     .describe('What separates the columns. For `format: csv`.'),
-  pattern: expression('Its named groups are the values. For `format: regex`.')
+  pattern: expression(
+    'Its named groups are the values. For `format: regex`. More than 4,096 characters never match.',
+  )
     .optional()
     .meta({ examples: ['^T=(?<temperature>[-\\d.]+)'] }),
 });

@@ -10,6 +10,8 @@ import {
 
 /** As many readings as the decoder takes from one event (hub/process/decode). */
 const FIELDS_MAX = 64;
+/** An expression may take the square of it; at 64 KiB the hub would stand still for seconds. */
+const REGEX_CHARACTERS_MAX = 4_096;
 
 /** Bytes as they are; only what checksum and framing say is known of them. */
 export const raw: Format = (frame) => ({ kind: 'payload', payload: frame, fields: NO_FIELDS });
@@ -93,7 +95,7 @@ export const keyValue: Format = ofText((text) => {
 export function regex(pattern: string): Format {
   const expression = new RegExp(pattern, 'u');
   return ofText((text) => {
-    const found = expression.exec(text);
+    const found = text.length > REGEX_CHARACTERS_MAX ? null : expression.exec(text);
     if (!found) return undefined;
     const fields: Record<string, unknown> = {};
     for (const [name, value] of Object.entries(found.groups ?? {}))

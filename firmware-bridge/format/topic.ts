@@ -3,11 +3,12 @@ import type { Fields } from './format.ts';
 
 /** A level of a topic that is longer names nothing. */
 const LEVEL_CHARACTERS_MAX = 128;
+const RESERVED = /^(?:\$|holdfast\/)/;
 const CAPTURE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /** Why `text` cannot be the `topic` of a bridge that reads frames; undefined when it can. */
 export function topicProblem(text: string): string | undefined {
-  if (text === '' || text.startsWith('$') || text.startsWith('holdfast/'))
+  if (text === '' || RESERVED.test(text))
     return 'is empty, or begins with `$` or `holdfast/`, which are reserved';
   const rest = text.replaceAll(CAPTURE, 'x');
   if (/[{}]/.test(rest)) return 'has a capture that is not written `{name}`';
@@ -35,7 +36,7 @@ export function topicTemplate(text: string, bridgeId: string): TopicTemplate {
         isWhole &&= level !== '';
         return level;
       });
-      return isWhole ? topic : undefined;
+      return isWhole && !RESERVED.test(topic) ? topic : undefined;
     },
   };
 }

@@ -2,9 +2,11 @@
 import { isUtf8 } from 'node:buffer';
 import type { PluginBridge, PluginCommand, PluginCommandHandler, PluginData } from './api.ts';
 import {
+  DEVICES_MAX,
   type FromPlugin,
   type LogLevel,
   PAYLOAD_BYTES_MAX,
+  TEXT_CHARACTERS_MAX,
   TOPIC_CHARACTERS_MAX,
   type ToPlugin,
   WAITING_BYTES_MAX,
@@ -38,7 +40,7 @@ export class BridgeEnd {
 
   api(): Omit<PluginBridge, 'id' | 'lost'> {
     const log = (level: LogLevel) => (text: string) =>
-      this.#tell({ is: 'log', level, text: String(text) });
+      this.#tell({ is: 'log', level, text: shortened(text) });
     return {
       signal: this.signal,
       publish: (topic, data, options) => this.#publish(topic, data, options?.state ?? {}),
@@ -46,10 +48,12 @@ export class BridgeEnd {
         new Map(await this.#ask(0, (seq) => ({ is: 'load', seq, prefix: String(prefix) }))),
       connected: () => this.#tell({ is: 'connected' }),
       describe: (text) =>
-        this.#tell({ is: 'describe', text: text === undefined ? undefined : String(text) }),
+        this.#tell({ is: 'describe', text: text === undefined ? undefined : shortened(text) }),
       badFrames: (reason, count = 1) => this.#tell({ is: 'bad', reason, count: Number(count) }),
       commands: (devices, handler) => {
         if (typeof handler !== 'function') throw new TypeError('`commands` needs a function');
+        if (devices.length > DEVICES_MAX)
+          throw new RangeError(`commands: ${devices.length} devices; at most ${DEVICES_MAX}`);
         this.#handler = handler;
         this.#tell({ is: 'commands', devices: Array.from(devices, String) });
       },
@@ -91,8 +95,6 @@ export class BridgeEnd {
     if (problem !== undefined) throw new TypeError(`publish: the topic ${problem}`);
     const payload = bytesOf(data);
     if (payload === undefined) throw new TypeError('publish: there is no data');
-    if (payload.length > PAYLOAD_BYTES_MAX)
-      throw new RangeError(`publish: ${payload.length} bytes; at most ${PAYLOAD_BYTES_MAX}`);
     await this.#ask(payload.length, (seq) => ({
       is: 'publish',
       seq,
@@ -112,9 +114,9 @@ export class BridgeEnd {
       );
     const seq = this.#seq++;
     return new Promise<readonly (readonly [string, unknown])[]>((resolve, reject) => {
+      this.#tell(question(seq)); // throws when the state cannot be sent
       this.#waiting.set(seq, { bytes, resolve, reject });
       this.#waitingBytes += bytes;
-      this.#tell(question(seq));
     });
   }
 
@@ -149,6 +151,8 @@ export class BridgeEnd {
   }
 }
 
+const shortened = (text: string) => String(text).slice(0, TEXT_CHARACTERS_MAX);
+
 function topicProblem(topic: unknown): string | undefined {
   if (typeof topic !== 'string' || topic === '') return 'is no text';
   if (topic.length > TOPIC_CHARACTERS_MAX) return `has over ${TOPIC_CHARACTERS_MAX} characters`;
@@ -157,9 +161,15 @@ function topicProblem(topic: unknown): string | undefined {
   return /[+#\p{C}]/u.test(topic) ? `has a wildcard or a control character: ${topic}` : undefined;
 }
 
-/** Undefined for what JSON does not know. */
+/** Undefined for what JSON does not know. Throws when it is too large. */
 function bytesOf(data: PluginData): Uint8Array | undefined {
-  if (data instanceof Uint8Array) return data;
+  const bytes = data instanceof Uint8Array ? data : textBytesOf(data);
+  if (bytes && bytes.length > PAYLOAD_BYTES_MAX)
+    throw new RangeError(`${bytes.length} bytes of data; at most ${PAYLOAD_BYTES_MAX}`);
+  return bytes;
+}
+
+function textBytesOf(data: Exclude<PluginData, Uint8Array>): Uint8Array | undefined {
   const text: string | undefined = typeof data === 'string' ? data : JSON.stringify(data);
   return text === undefined ? undefined : Buffer.from(text);
 }

@@ -1,8 +1,5 @@
 import { z } from 'zod';
-import { type FromPlugin, PAYLOAD_BYTES_MAX } from './protocol.ts';
-
-/** Far more devices than hang on one thing. */
-const DEVICES_MAX = 1_000;
+import { DEVICES_MAX, type FromPlugin, PAYLOAD_BYTES_MAX } from './protocol.ts';
 
 const bytes = z.instanceof(Uint8Array).refine(({ length }) => length <= PAYLOAD_BYTES_MAX);
 const seq = z.int();

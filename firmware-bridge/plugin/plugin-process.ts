@@ -4,12 +4,14 @@
  * Why a process and not a thread: docs/decisions/0010-plugins-in-processes.md.
  */
 import { stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import { type Program, type ProgramEnd, startProgram } from '../child/program.ts';
+import { MessageReader, sendOver } from './channel.ts';
 import { isHint } from './failure.ts';
 import { heard } from './hear.ts';
-import type { FromPlugin, Start, ToPlugin } from './protocol.ts';
+import { type FromPlugin, PAYLOAD_BYTES_MAX, type Start, type ToPlugin } from './protocol.ts';
 
 const RUNNER = fileURLToPath(new URL('./runner.js', import.meta.url));
 /**
@@ -22,6 +24,11 @@ export type Patience = typeof PATIENCE;
 const STOP_MS = 500;
 const KILL_GRACE_MS = 100;
 const HINTS_MAX = 10;
+/** A payload, and what is remembered with it. */
+const MESSAGE_BYTES_MAX = 4 * PAYLOAD_BYTES_MAX;
+/** One that talks or prints without end is heard so slowly that the hub has time for the others. */
+const TALK_MAX = 100;
+const TALK_PAUSE_MS = 50;
 /** V8's own, for a program that is small: else it takes 16 MiB before it looks for garbage. */
 const YOUNG_MIB = 2;
 
@@ -60,7 +67,6 @@ export class PluginProcess {
     patience = PATIENCE,
   ): Promise<PluginProcess> {
     await lookFor(file);
-    let hear = (_message: unknown) => {};
     let note = (_line: string) => {};
     const program = await startProgram({
       command: process.execPath,
@@ -70,14 +76,14 @@ export class PluginProcess {
         '--enable-source-maps',
         RUNNER,
       ],
-      onMessage: (message) => hear(message),
+      hasChannel: true,
       onErrorLine: (line) => note(line),
     });
     const started = new PluginProcess(program, file, patience);
     // nothing has come yet: it is silent until it hears what to do
-    hear = (message) => started.#hear(message, events);
     note = (line) => started.#errorLine(line, events);
-    started.#print(events);
+    started.#listen(events).catch(() => {}); // it has ended, which says more
+    started.#print(events).catch(() => {}); // for people: a defect there is none of the readings
     started.send({ is: 'start', mode, id, file, options });
     return started;
   }
@@ -94,8 +100,10 @@ export class PluginProcess {
     this.#timer = setInterval(() => this.#look(), patience.askEveryMs);
   }
 
+  /** Lost when it has ended. */
   send(message: ToPlugin): void {
-    this.#program.send(message);
+    const { channel } = this.#program;
+    if (channel?.writable) sendOver(channel, message);
   }
 
   /** Ends it within a second, kindly at first. Undefined when it could not be ended. */
@@ -111,9 +119,31 @@ export class PluginProcess {
     return await this.#program.stop(KILL_GRACE_MS);
   }
 
-  #hear(value: unknown, events: ProcessEvents): void {
-    const message = heard(value);
-    if (!message) return;
+  async #listen(events: ProcessEvents): Promise<void> {
+    const reader = new MessageReader(MESSAGE_BYTES_MAX);
+    for await (const bytes of this.#program.channel ?? []) {
+      let talk = 0;
+      for (const value of this.#valuesIn(bytes, reader)) {
+        const message = heard(value);
+        if (message?.is !== 'publish') talk++;
+        if (message) this.#hear(message, events);
+      }
+      if (talk >= TALK_MAX) await delay(TALK_PAUSE_MS);
+    }
+  }
+
+  #valuesIn(bytes: Buffer, reader: MessageReader): readonly unknown[] {
+    try {
+      return reader.push(bytes);
+    } catch (error) {
+      const what = `the plugin ${this.#file} sent what is no message`;
+      const why = `${describeError(error)}; does it write to file descriptor 3, or much too much?`;
+      this.#giveUp(lost(`${what}: ${why}`));
+      throw error;
+    }
+  }
+
+  #hear(message: FromPlugin, events: ProcessEvents): void {
     if (message.is === 'loaded') this.#state = 'loaded';
     // it answers too while it waits for something that never comes
     if (this.#state === 'loaded') this.#asked = 0;
@@ -138,12 +168,11 @@ export class PluginProcess {
     events.line(line);
   }
 
-  #print(events: ProcessEvents): void {
-    const reading = async () => {
-      for await (const { lines } of this.#program.batches())
-        for (const line of lines) events.line(line.toString());
-    };
-    reading().catch(() => {}); // its stdout is for people: a defect there is none of the readings
+  async #print(events: ProcessEvents): Promise<void> {
+    for await (const { lines } of this.#program.batches()) {
+      for (const line of lines) events.line(line.toString());
+      if (lines.length >= TALK_MAX) await delay(TALK_PAUSE_MS);
+    }
   }
 }
 

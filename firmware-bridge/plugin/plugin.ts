@@ -134,14 +134,12 @@ class PluginRun {
         this.#connected();
         break;
       case 'describe':
-        context.describe(message.text);
+        context.describe(message.text && printable(message.text, LINE_CHARACTERS_MAX));
         break;
-      case 'bad': {
-        const count = Math.max(0, Math.trunc(message.count));
-        if (isBadReason(message.reason) && Number.isFinite(count))
-          context.badFrames(message.reason, count);
+      case 'bad':
+        if (isBadReason(message.reason) && Number.isSafeInteger(message.count) && message.count > 0)
+          context.badFrames(message.reason, message.count);
         break;
-      }
       case 'log':
         this.#log(message.level, message.text);
         break;

@@ -10,6 +10,11 @@ export const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 /** Larger is no message, but a file. */
 export const PAYLOAD_BYTES_MAX = 1024 * 1024;
 export const TOPIC_CHARACTERS_MAX = 1_024;
+/** For people: what is longer nobody reads. */
+export const TEXT_CHARACTERS_MAX = 1_024;
+
+/** Far more devices than hang on one thing. */
+export const DEVICES_MAX = 1_000;
 
 export interface Start {
   readonly is: 'start';

@@ -6,19 +6,30 @@
  * - it ends when the channel does: no plugin outlives the hub;
  * - whatever the plugin does wrong is told once, as `failed`, and the process ends.
  */
+import { Socket } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import type { Plugin, PluginBridge } from './api.ts';
 import { BridgeEnd } from './bridge-end.ts';
-import type { FromPlugin, OptionProblem, Start, ToPlugin } from './protocol.ts';
+import { MessageReader, sendOver } from './channel.ts';
+import {
+  type FromPlugin,
+  type OptionProblem,
+  type Start,
+  type ToPlugin,
+  WAITING_BYTES_MAX,
+} from './protocol.ts';
 
 const LOST = Symbol('lost');
 
+const channel = new Socket({ fd: 3, readable: true, writable: true });
+const reader = new MessageReader();
 let end: BridgeEnd | undefined;
 let hasFailed = false;
 
-function tell(message: FromPlugin, told = () => {}): void {
-  if (!process.connected || !process.send) process.exit(1);
-  process.send(message, undefined, undefined, told);
+function tell(message: FromPlugin, told?: () => void): void {
+  // one that talks faster than the hub listens is not to fill the memory
+  if (message.is === 'log' && channel.writableLength > WAITING_BYTES_MAX) return;
+  sendOver(channel, message, told);
 }
 
 /** An error in the words of the plugin, for people. */
@@ -102,11 +113,16 @@ async function begin({ mode, id, file, options }: Start): Promise<void> {
   tell({ is: 'returned' }, () => process.exit(0));
 }
 
-process.on('disconnect', () => process.exit(1));
-process.on('uncaughtException', fail);
-process.on('message', (message: ToPlugin) => {
+function hear(message: ToPlugin): void {
   if (message.is === 'start') begin(message).catch(fail);
   else if (message.is === 'ping') tell({ is: 'pong' });
   else if (end) end.hear(message);
   else if (message.is === 'stop') process.exit(0);
+}
+
+process.on('uncaughtException', fail);
+channel.on('error', () => {}); // then it is closed as well
+channel.on('close', () => process.exit(1));
+channel.on('data', (bytes: Buffer) => {
+  for (const message of reader.push(bytes)) hear(message as ToPlugin); // of the hub, who is right
 });

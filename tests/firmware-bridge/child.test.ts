@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -21,6 +20,7 @@ import {
 import { startProblem } from '../../firmware-bridge/child/start-problem.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { askProgram } from '../../hub/machine/ask-program.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const NEVER = new AbortController().signal;
@@ -50,12 +50,6 @@ async function allOf(program: Program) {
 async function isAlive(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
   return stat !== '' && !/\) [ZX] /.test(stat);
-}
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-child-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 test('lines: cut anywhere, with any line end, bounded', () => {
@@ -113,7 +107,7 @@ test('lines that are too long are counted, and batches are bounded', async (t) =
 });
 
 test('a busy consumer slows the program by its pipe', async (t) => {
-  const file = join(await folderOf(t), 'count');
+  const file = join(await temporaryFolder(t), 'count');
   const script = `
     const fs = require('node:fs');
     for (let i = 1; i <= 400; i++) {
@@ -212,7 +206,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
   });
 
 test('a program that cannot be started: named, why, and what to do', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const file = async (name: string, text: string, mode: number) => {
     const path = join(folder, name);
     await writeFile(path, text);

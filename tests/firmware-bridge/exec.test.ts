@@ -15,16 +15,11 @@ import { bridgeContract } from '../contract/bridge.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { ROOT } from '../support/repository.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const sh = (script: string, given: object = {}) =>
   execSpec.options.parse({ command: ['sh', '-c', script], ...given });
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-exec-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 async function begun(t: TestContext, options: ReturnType<typeof sh>) {
   const session = new BridgeSession();
@@ -79,6 +74,16 @@ test('lines become messages in every format, and what is none is counted', async
       'echo "p1,21"; echo ",3"',
       { format: 'csv', columns: ['device', 't'], topic: 'lab/{device}' },
       ['lab/p1 {"t":21}', 'topic'],
+    ],
+    [
+      "echo a=holdfast b=bridge; echo 'a=$x b=c'; echo a=b b=c",
+      { format: 'key_value', topic: '{a}/{b}' },
+      ['b/c {}', 'topic', 'topic'],
+    ],
+    [
+      'echo $(printf %09000d 0)x; echo 1x',
+      { format: 'regex', pattern: '(?<n>\\d+)x' },
+      ['exec/bridge-1 {"n":1}', 'format'],
     ],
     ['echo hello', { format: 'raw', topic: 'a/{bridge}' }, ['a/bridge-1 hello']],
     ['echo 123456789012345678', { format: 'number', line_bytes_max: '16 B' }, ['too_long']],
@@ -138,11 +143,33 @@ test('a program that ends is told with its code and its last words, and later an
 
 test('a program that closes its stdout but stays is ended', async (t) => {
   const { session } = await begun(t, sh('exec >&-; sleep 100'));
-  assert.match((await loss(session.ended)).message, /was ended by SIGTERM/);
+  assert.match(
+    (await loss(session.ended)).message,
+    /`sh` closed its stdout and went on, so the hub/,
+  );
+  // at intervals its time is over then too
+  const given = { interval: '1 min', timeout: '200 ms' };
+  const { session: other } = await begun(t, sh('exec >&-; sleep 100', given));
+  assert.match((await loss(other.ended)).message, /did not end within its `timeout` of 200 ms/);
 });
 
+for (const [what, script] of [
+  ['lines without end', 'cat /dev/zero'],
+  ['lines that are no readings', 'yes nonsense'],
+  ['errors', 'yes nonsense >&2 & sleep 100'],
+] as const)
+  test(`a program that prints ${what} leaves the hub its time`, async (t) => {
+    const { session } = await begun(t, sh(`echo '{"t":1}'; ${script}`));
+    await until('it has begun', () => session.messages.length === 1);
+    const [startMs, before] = [performance.now(), process.cpuUsage()];
+    await delay(1_000);
+    const { user, system } = process.cpuUsage(before);
+    const share = (user + system) / 1_000 / (performance.now() - startMs);
+    assert.ok(share < 0.5, `it took ${share.toFixed(2)} of a processor to hear it`);
+  });
+
 test('a gap is told when readings are back', async (t) => {
-  const flag = join(await folderOf(t), 'there');
+  const flag = join(await temporaryFolder(t), 'there');
   const script = `[ -e ${flag} ] || { echo away >&2; exit 1; }; echo 1; sleep 100`;
   const bridge = await createExecBridge(sh(script));
   await loss(new BridgeSession().run(bridge));
@@ -163,7 +190,7 @@ test('a gap is told when readings are back', async (t) => {
 });
 
 test('at intervals: never two at a time, and a run that is too long is ended', async (t) => {
-  const file = join(await folderOf(t), 'runs');
+  const file = join(await temporaryFolder(t), 'runs');
   const script = `echo start >> ${file}; sleep 0.25; echo end >> ${file}; echo 1`;
   const { session } = await begun(t, sh(script, { interval: '100 ms' }));
   await until('three runs', () => session.messages.length >= 3);
@@ -198,7 +225,7 @@ test('waiting for the log does not count as the time of the program', async (t) 
 test('the program gets its environment and its folder, and not the tokens of the hub', async (t) => {
   process.env['HOLDFAST_TOKEN'] = 'secret';
   t.after(() => delete process.env['HOLDFAST_TOKEN']);
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const script = 'echo "$KEY-$HOLDFAST_TOKEN-$(pwd)"';
   const given = { env: { KEY: 'k' }, working_dir: folder, format: 'raw', interval: '1 h' };
   const { session } = await begun(t, sh(script, given));
@@ -212,7 +239,7 @@ test('commands: lines of JSON on stdin, answered by lines of stdout', async (t) 
       const { command, device, name, data, dataBase64 } = JSON.parse(line);
       if (name === 'exit') process.exit(4);
       if (name === 'silence') return;
-      console.log(JSON.stringify({ t: 1 }));
+      console.log(JSON.stringify({ command: 'on', t: 1 })); // a reading of a remote control
       if (name === 'bad') console.log(JSON.stringify({ command, error: 'no such lamp' }));
       else console.log(JSON.stringify({ command, answer: { device, name, data, dataBase64 } }));
     });
@@ -246,7 +273,10 @@ test('commands: lines of JSON on stdin, answered by lines of stdout', async (t) 
   const expired = give('6', 'silence', '', AbortSignal.timeout(50));
   assert.match(JSON.stringify(await expired), /before its time was over/);
   assert.deepEqual(sent, ['1', '2', '3', '4', '5', '6']);
-  assert.deepEqual(session.published().slice(1), Array(4).fill('exec/bridge-1 {"t":1}'));
+  assert.deepEqual(
+    session.published().slice(1),
+    Array(4).fill('exec/bridge-1 {"command":"on","t":1}'),
+  );
   assert.match(JSON.stringify(await give('7', 'exit', '')), /ended before it answered/);
   assert.match((await loss(session.ended)).message, /ended with code 4/);
   assert.match(JSON.stringify(await give('8', 'set', '')), /does not run/);
@@ -281,7 +311,7 @@ test('the configuration: what is wrong is said, and the example of the README is
   assert.match(problem('command: [a], columns: [b]'), /has no meaning with `format: json`/);
   assert.match(problem('command: [a], env: {"A-B": x}'), /name of an environment variable/);
 
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const readme = await readFile(join(ROOT, 'firmware-bridge/exec/README.md'), 'utf8');
   const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
   const file = join(folder, 'holdfast.yaml');
@@ -303,7 +333,7 @@ test('doctor: whether the program could be started', async () => {
 });
 
 test('in the whole hub: readings without a rule, and a missing program in the status', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   await mkdir(join(folder, 'scripts'));
   await writeFile(join(folder, 'scripts', 'read.sh'), 'echo temp=21.5 hum=48\n');
   const hub = await runHub(

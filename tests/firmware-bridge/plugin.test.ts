@@ -4,8 +4,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { MessageReader, sendOver } from '../../firmware-bridge/plugin/channel.ts';
 import { PluginBridge } from '../../firmware-bridge/plugin/plugin.ts';
 import { WAITING_MESSAGES_MAX } from '../../firmware-bridge/plugin/protocol.ts';
 import { pluginSpec } from '../../firmware-bridge/plugin/spec.ts';
@@ -14,15 +16,10 @@ import { bridgeContract } from '../contract/bridge.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { ROOT } from '../support/repository.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
 const PERIOD_MS = 20;
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-plugin-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** The text of a module whose `run` is this. */
 const running = (body: string) => `export const apiVersion = 1;
@@ -39,7 +36,7 @@ async function bridgeOf(folder: string, text: string, options: object = {}, more
 
 async function begun(t: TestContext, body: string, options: object = {}) {
   const session = new BridgeSession();
-  const bridge = await bridgeOf(await folderOf(t), running(body), options);
+  const bridge = await bridgeOf(await temporaryFolder(t), running(body), options);
   session.begin(bridge);
   t.after(() => session.stop());
   return { session, bridge };
@@ -153,6 +150,27 @@ const BROKEN: readonly (readonly [what: string, text: string, message: string, m
     '{file}: the bridge remembers too much',
   ],
   [
+    'a state that cannot be sent',
+    running("  await bridge.publish('a', 1, { state: { k: () => 1 } });"),
+    '{file}:3: () => 1 could not be cloned.',
+  ],
+  [
+    'bytes of its own on the channel',
+    `import { writeSync } from 'node:fs';\n${running(
+      '  writeSync(3, Buffer.alloc(9, 255));\n  await new Promise(() => {});',
+    )}`,
+    '{file} sent what is no message: a message of 4294967295 bytes; at most 4194304; ' +
+      'does it write to file descriptor 3, or much too much?',
+  ],
+  [
+    'a message of its own on the channel',
+    `import { writeSync } from 'node:fs';\n${running(
+      '  writeSync(3, Buffer.from([2, 0, 0, 0, 9, 9]));\n  await new Promise(() => {});',
+    )}`,
+    '{file} sent what is no message: Unable to deserialize cloned data due to invalid or ' +
+      'unsupported version.; does it write to file descriptor 3, or much too much?',
+  ],
+  [
     'options that it refuses',
     `${running('')}export const check = () => ['is odd', 'x'];`,
     '{file}: `options`: is odd; 1 more: see `holdfast check`',
@@ -161,7 +179,7 @@ const BROKEN: readonly (readonly [what: string, text: string, message: string, m
 
 for (const [what, text, message, more] of BROKEN)
   test(`a plugin with ${what}: named, with its line, and no harm is done`, async (t) => {
-    const folder = await folderOf(t);
+    const folder = await temporaryFolder(t);
     const session = new BridgeSession();
     session.gate = async () => {
       if (what.startsWith('a state')) throw new RangeError('the bridge remembers too much');
@@ -233,6 +251,28 @@ test('what it says: connected, described, counted, logged; and it gets no token'
   assert.equal(String(session.messages[0]?.payload), '[1,{"b":2}]');
 });
 
+test('messages are found however the pipe cuts them', () => {
+  const sent: Buffer[] = [];
+  const pipe = new Duplex({
+    read() {},
+    write(chunk, _, done) {
+      sent.push(chunk);
+      done();
+    },
+  });
+  const messages = [{ is: 'ping' }, { n: 1, bytes: Buffer.alloc(300, 7) }, { is: 'stop' }];
+  for (const message of messages) sendOver(pipe, message);
+  const all = Buffer.concat(sent);
+  for (let size = 1; size <= all.length; size++) {
+    const reader = new MessageReader(1_000);
+    const found: unknown[] = [];
+    for (let at = 0; at < all.length; at += size)
+      found.push(...reader.push(all.subarray(at, at + size)));
+    assert.deepEqual(found, messages, `in pieces of ${size}`);
+  }
+  assert.throws(() => new MessageReader(300).push(all), /a message of \d+ bytes; at most 300/);
+});
+
 test('publish without await is bounded', async (t) => {
   const body = `
     let refused;
@@ -256,6 +296,7 @@ test('commands: answered, refused, abandoned, and lost with the plugin', async (
       if (name === 'wait') return await new Promise((resolve) =>
         signal.addEventListener('abort', () => { bridge.describe('abandoned'); resolve(); }));
       if (name === 'exit') process.exit(1);
+      if (name === 'much') return new Uint8Array(2 ** 20 + 1);
       return name === 'nothing' ? undefined : { device, data };
     });
     bridge.connected();
@@ -276,20 +317,21 @@ test('commands: answered, refused, abandoned, and lost with the plugin', async (
   });
   assert.deepEqual(await give('nothing', ''), { state: 'done' });
   assert.deepEqual(await give('throw', ''), { state: 'failed', detail: 'no such level' });
+  assert.match(JSON.stringify(await give('much', '')), /1048577 bytes of data; at most 1048576/);
   assert.match(
     JSON.stringify(await give('wait', '', AbortSignal.timeout(50))),
     /its time was over/,
   );
   await until('it knows', () => session.detail === 'abandoned');
   assert.match(JSON.stringify(await give('exit', '')), /ended before it answered/);
-  assert.equal(sent, 5);
+  assert.equal(sent, 6);
   await assert.rejects(session.ended);
   assert.equal(commands.owns('lamp'), true, 'its devices remain its own');
   assert.match(JSON.stringify(await give('set', '')), /does not run/);
 });
 
 test('a plugin that takes no commands does not stand in the way of others', async (t) => {
-  const broken = await bridgeOf(await folderOf(t), 'no');
+  const broken = await bridgeOf(await temporaryFolder(t), 'no');
   await assert.rejects(new BridgeSession().run(broken));
   assert.equal(broken.commands.owns('lamp'), false);
 });
@@ -304,7 +346,7 @@ async function checked(t: TestContext, folder: string, text: string, options: st
 }
 
 test('`holdfast check` says what is wrong, with the line of the option or of the plugin', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const check = `${running('')}
     export async function check({ pins }) {
       return pins.flatMap((pin, i) => (pin > 27 ? [{ path: ['pins', i], message: 'is no pin' }] : []));
@@ -356,7 +398,7 @@ async function thermostat(t: TestContext) {
 }
 
 test('the example of docs/plugin.md runs in the whole hub, and takes commands', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const { url, told } = await thermostat(t);
   await writeFile(join(folder, 'thermostat.mjs'), await exampleOf('docs/plugin.md', 'js'));
   const yaml = await exampleOf('docs/plugin.md', 'yaml');
@@ -417,7 +459,7 @@ test('a plugin that blocks does not hold up the stop of the hub', async (t) => {
 });
 
 test('a plugin in which nothing runs any more is given up', async (t) => {
-  const folder = await folderOf(t);
+  const folder = await temporaryFolder(t);
   const patience = { askEveryMs: 500, silentMax: 3 };
   const bridgeWith = async (name: string, text: string) => {
     const file = join(folder, name);
