@@ -6,8 +6,10 @@
  *   with the hub (firmware-bridge/child), so none keeps a line busy;
  * - gpiomon is read without waiting for anything: the kernel keeps only 16 edges for each line.
  */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../hub/core/clock.ts';
+import { endsWithin } from '../../hub/core/ends-within.ts';
 import type { HubError } from '../../hub/core/errors.ts';
 import {
   describeEnd,
@@ -36,7 +38,7 @@ import { distanceFromKernelMs } from './kernel-clock.ts';
 import { describeLine, type LineReference } from './line-name.ts';
 import { busyText, deniedRemedy, lost, titleOf } from './messages.ts';
 
-/** Under this name gpioinfo shows who holds a line. */
+/** Under a name that begins so gpioinfo shows who holds a line. */
 export const CONSUMER = 'holdfast';
 /** A machine that swaps takes seconds to start a program. */
 export const START_MS_MAX = 5_000;
@@ -63,11 +65,9 @@ export class CdevBackend implements Backend {
   readonly title: string;
   readonly onHeader: boolean;
   readonly #options: CdevOptions;
-  readonly #interrupts: Interrupts;
 
   constructor(options: CdevOptions) {
     this.#options = options;
-    this.#interrupts = new Interrupts(options.interrupts, CONSUMER, options.clock);
     this.title = `${titleOf(options.chip)} by gpiod ${options.version}`;
     this.onHeader = isHeaderChip(options.chip.label);
   }
@@ -96,8 +96,9 @@ export class CdevBackend implements Backend {
   ): Promise<Watch> {
     const levels = await this.#levels(offsets, settings);
     const { edges, debounceMs } = settings;
+    const consumer = `${CONSUMER}-${randomBytes(4).toString('hex')}`;
     const args = [
-      ...this.#lineArgs(settings),
+      ...this.#lineArgs(settings, consumer),
       ...['-e', edges, '-E', 'monotonic', '-F', EDGE_FORMAT, '--banner'],
       ...(debounceMs > 0 ? ['-p', `${debounceMs}ms`] : []),
       ...offsets.map(String),
@@ -111,19 +112,26 @@ export class CdevBackend implements Backend {
     const began = new Promise<true>((resolve) => {
       begin = resolve;
     });
-    const ended = this.#read(program, listener, () => begin(true)).then(() => program.ended);
-    const failure = ended.then((end) => this.explain('gpiomon', offsets, end));
+    const read = this.#read(program, listener, () => begin(true));
+    const failure = read
+      .then(() => program.ended)
+      .then((end) => this.explain('gpiomon', offsets, end));
     try {
       // with a debounce the kernel sees edges that nobody is told of
-      const count =
-        debounceMs > 0 ? {} : { count: (offset: number) => this.#interrupts.of(offset) };
+      const { interrupts: source, clock } = this.#options;
+      const interrupts = new Interrupts({ source, consumer, offsets, clock });
+      const count = debounceMs > 0 ? {} : { count: (offset: number) => interrupts.of(offset) };
       const first = await Promise.race([began, failure, tooLate()]);
       if (first === true)
         return {
           levels,
           ...count,
           ended: failure,
-          stop: async () => void (await program.stop(STOP_MS)),
+          stop: async () => {
+            program.terminate();
+            await endsWithin(STOP_MS, read); // what is in its pipe has come
+            await program.stop(STOP_MS);
+          },
         };
       throw first;
     } catch (error) {
@@ -188,9 +196,9 @@ export class CdevBackend implements Backend {
     return busyText(`${names} of ${titleOf(chip)}`, held?.consumer);
   }
 
-  #lineArgs({ bias, activeLow }: LineSettings): string[] {
+  #lineArgs({ bias, activeLow }: LineSettings, consumer = CONSUMER): string[] {
     return [
-      ...['-c', this.#options.chip.name, '-C', CONSUMER],
+      ...['-c', this.#options.chip.name, '-C', consumer],
       ...(bias === undefined ? [] : ['-b', BIAS[bias]]),
       ...(activeLow ? ['-l'] : []),
     ];

@@ -87,9 +87,10 @@ export class CounterReader implements LineReader {
 
   /** Edges that found no room in its queue are in its own count. */
   async #askKernel(): Promise<void> {
-    const tally = this.#tally;
-    const count = await this.#kernel?.ask();
-    if (count) tally.asked(count); // of the watch that was asked, even if another has begun
+    const kernel = this.#kernel;
+    const count = await kernel?.ask();
+    // an answer that is late can have pulses in it that the next watch has counted
+    if (count && kernel === this.#kernel) this.#tally.asked(count);
   }
 
   #tell(port: LinePort, nowMs: number): Promise<void> {

@@ -74,7 +74,7 @@ function lineProblem(
   if (info === undefined)
     return problem(subject, `${name} does not exist: \`gpioinfo -c ${chip.name}\` lists the lines`);
   const { consumer } = info;
-  if (consumer === undefined || consumer === CONSUMER) return undefined;
+  if (consumer === undefined || consumer.startsWith(CONSUMER)) return undefined;
   return problem(subject, busyText(name, consumer));
 }
 

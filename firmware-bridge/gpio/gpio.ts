@@ -87,7 +87,8 @@ export class GpioBridge implements Bridge {
       clock,
       changed: () => {
         if (this.#places.some(({ condition }) => condition.is === 'up')) connected.call();
-        context.describe(this.#detail(opened));
+        const isWhole = this.#places.every(({ condition }) => condition.is !== 'down');
+        context.describe(this.#detail(opened), isWhole ? 'note' : 'trouble');
         bell.ring();
       },
       leave: ({ fields }) => (hub.aborted ? fields.safe : 'keep'),

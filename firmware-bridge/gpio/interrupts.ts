@@ -12,43 +12,50 @@ export const procInterrupts: InterruptSource = () => readFile('/proc/interrupts'
 
 /**
  * Interrupts of the lines that `consumer` watches, by offset: ` 55:  12  0  pinctrl-bcm2835  17
- * Edge  holdfast`. Not those of an offset that two chips have.
+ * Edge  holdfast-1a2b3c4d`. Of none at all when these are not exactly `offsets`: then the chip
+ * numbers its interrupts in another way than its lines, and a row may be of another line.
  */
-export function interruptsIn(text: string, consumer: string): ReadonlyMap<number, number> {
-  const counts = new Map<number, number>();
-  const twice = new Set<number>();
-  for (const line of text.split('\n')) {
-    if (!line.endsWith(consumer)) continue;
-    const [, numbers, offsetText, name] =
+export function interruptsIn(
+  text: string,
+  consumer: string,
+  offsets: readonly number[],
+): ReadonlyMap<number, number> {
+  const rows = text.split('\n').flatMap((line) => {
+    if (!line.endsWith(consumer)) return [];
+    const [, numbers, offset, name] =
       /^\s*\d+:((?:\s+\d+)+)\s+\S.*?\s(\d+)\s+(?:(?:Edge|Level|None)\s+)?(\S.*)$/.exec(line) ?? [];
-    if (numbers === undefined || name !== consumer) continue;
-    const offset = Number(offsetText);
-    if (counts.has(offset)) twice.add(offset);
-    const sum = numbers
-      .trim()
-      .split(/\s+/)
-      .reduce((total, one) => total + Number(one), 0);
-    counts.set(offset, sum);
-  }
-  for (const offset of twice) counts.delete(offset);
-  return counts;
+    if (numbers === undefined || name !== consumer) return [];
+    return [{ offset: Number(offset), counts: numbers.trim().split(/\s+/).map(Number) }];
+  });
+  const found = new Map(
+    rows.map(({ offset, counts }) => [offset, counts.reduce((sum, one) => sum + one, 0)]),
+  );
+  const isExact = rows.length === offsets.length && offsets.every((offset) => found.has(offset));
+  return isExact ? found : new Map();
 }
 
+export interface InterruptsOptions {
+  readonly source: InterruptSource;
+  /** Of one watch alone: others may have lines with the same numbers on other chips. */
+  readonly consumer: string;
+  readonly offsets: readonly number[];
+  readonly clock: Clock;
+}
+
+/** What the kernel has counted of the lines of one watch. */
 export class Interrupts {
-  readonly #source: InterruptSource;
-  readonly #consumer: string;
-  readonly #clock: Clock;
+  readonly #options: InterruptsOptions;
+  /** The heading: a processor that comes or goes takes its share of the counts with it. */
+  #processors: string | undefined;
   #asked: { readonly atMs: number; readonly counts: Promise<Counts | undefined> } | undefined;
 
-  constructor(source: InterruptSource, consumer: string, clock: Clock) {
-    this.#source = source;
-    this.#consumer = consumer;
-    this.#clock = clock;
+  constructor(options: InterruptsOptions) {
+    this.#options = options;
   }
 
   /** Undefined when the kernel does not say. */
   async of(offset: number): Promise<KernelCount | undefined> {
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.#options.clock.monotonicMs();
     if (this.#asked === undefined || nowMs - this.#asked.atMs > FRESH_MS)
       this.#asked = { atMs: nowMs, counts: this.#ask() };
     const counts = await this.#asked.counts;
@@ -58,11 +65,15 @@ export class Interrupts {
   }
 
   async #ask(): Promise<Counts | undefined> {
-    const beforeMs = this.#clock.monotonicMs();
-    const text = await this.#source().catch(() => undefined);
-    const afterMs = this.#clock.monotonicMs();
+    const { source, consumer, offsets, clock } = this.#options;
+    const beforeMs = clock.monotonicMs();
+    const text = await source().catch(() => undefined);
+    const afterMs = clock.monotonicMs();
     if (text === undefined) return undefined;
-    return { byOffset: interruptsIn(text, this.#consumer), beforeMs, afterMs };
+    const processors = text.slice(0, text.indexOf('\n')).trim();
+    this.#processors ??= processors;
+    if (processors !== this.#processors) return undefined;
+    return { byOffset: interruptsIn(text, consumer, offsets), beforeMs, afterMs };
   }
 }
 

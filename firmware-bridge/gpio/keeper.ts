@@ -126,7 +126,7 @@ export class Keeper {
   ): Promise<{ readonly is: 'not_begun' | 'ended'; readonly why: unknown }> {
     const { backend, clock } = this.#options;
     const places = new Map(group.map(({ offset, place }) => [offset, place]));
-    const gate = new StartGate(places);
+    const gate = new WatchGate(places);
     try {
       const offsets = group.map(({ offset }) => offset);
       const watch = await backend.watch(offsets, settings, gate);
@@ -143,6 +143,7 @@ export class Keeper {
     } catch (error) {
       return { is: 'not_begun', why: error };
     } finally {
+      gate.close();
       for (const { reader } of places.values()) reader.broke();
     }
   }
@@ -214,9 +215,12 @@ async function kernelQuestions(
 
 const STARTING = { is: 'starting' } as const;
 
-/** Edges that come while nobody knows the level yet are kept until then: there are few. */
-class StartGate implements EdgeListener {
-  readonly #places: ReadonlyMap<number, InputPlace>;
+/**
+ * Edges that come while nobody knows the level yet are kept until then: there are few. Those that
+ * come when the watch is over are dropped: the next watch would count them as its own.
+ */
+class WatchGate implements EdgeListener {
+  #places: ReadonlyMap<number, InputPlace>;
   #early: (() => void)[] | undefined = [];
 
   constructor(places: ReadonlyMap<number, InputPlace>) {
@@ -228,6 +232,10 @@ class StartGate implements EdgeListener {
     this.#early = undefined;
     for (const tell of early) tell();
     this.settled();
+  }
+
+  close(): void {
+    this.#places = new Map();
   }
 
   edge(offset: number, active: boolean, atMs: number): void {

@@ -4,6 +4,7 @@
  * What it cannot do: bias, names, the time of the interrupt; and of two quick edges the second
  * hides the first. So counting is as good as it gets, and says so where people look.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../hub/core/clock.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import type {
@@ -24,6 +25,8 @@ import { SysfsHolder } from './sysfs-holder.ts';
 
 /** `onoff` swallows the first event after it began to watch: by then that one has come. */
 const SETTLE_MS = 500;
+/** An event that is under way while the level is read has arrived by then. */
+const UNDER_WAY_MS = 50;
 
 export class SysfsBackend implements Backend {
   readonly kind = 'sysfs';
@@ -187,6 +190,7 @@ class WatchedLine {
   async #settle(): Promise<void> {
     const before = this.#level;
     const level = (await this.#line.read()) === 1;
+    await delay(UNDER_WAY_MS); // else the edge of just now would count twice
     if (!this.#isStopped && level !== before && before === this.#level)
       this.#see(level, this.#options.clock.monotonicMs());
   }

@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { parseCommand } from '../../firmware-bridge/gpio/command.ts';
+import { CounterReader } from '../../firmware-bridge/gpio/counter-reader.ts';
 import { Debouncer } from '../../firmware-bridge/gpio/debouncer.ts';
 import { EventClock } from '../../firmware-bridge/gpio/event-clock.ts';
 import {
@@ -17,17 +19,19 @@ import {
   versionIn,
 } from '../../firmware-bridge/gpio/gpiod-output.ts';
 import { headerPin, pinOfBcm } from '../../firmware-bridge/gpio/header-pins.ts';
-import { interruptsIn } from '../../firmware-bridge/gpio/interrupts.ts';
+import { Interrupts, interruptsIn } from '../../firmware-bridge/gpio/interrupts.ts';
 import { distanceFromKernelMs } from '../../firmware-bridge/gpio/kernel-clock.ts';
 import { describeLine, keyOfLine, parseLine } from '../../firmware-bridge/gpio/line-name.ts';
-import { PulseTally } from '../../firmware-bridge/gpio/pulse-tally.ts';
+import { type KernelCount, PulseTally } from '../../firmware-bridge/gpio/pulse-tally.ts';
 import { PulseTimer } from '../../firmware-bridge/gpio/pulse-timer.ts';
 import { gpioSpec } from '../../firmware-bridge/gpio/spec.ts';
+import { SysfsBackend } from '../../firmware-bridge/gpio/sysfs.ts';
 import { chooseSysfsChip, sysfsChips } from '../../firmware-bridge/gpio/sysfs-chip.ts';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { ROOT } from '../support/repository.ts';
+import { until } from '../support/until.ts';
 
 test('a line is found by its BCM number, its pin, or its name', () => {
   const cases = [
@@ -153,20 +157,35 @@ test('what the programs of gpiod print is understood', () => {
 test('interrupts are counted by line, over all processors', () => {
   const text = [
     '           CPU0       CPU1',
-    ' 29:          3          4  pinctrl-bcm2835  17 Edge      holdfast',
-    ' 30:       2500          0  irq_sim                 23  holdfast',
-    ' 31:          1          0  pinctrl-bcm2835   5 Edge      holdfast',
-    ' 32:          1          0  pinctrl-mcp       5 Edge      holdfast',
+    ' 29:          3          4  pinctrl-bcm2835  17 Edge      holdfast-1',
+    ' 30:       2500          0  irq_sim                 23  holdfast-1',
+    ' 31:          1          0  pinctrl-bcm2835   5 Edge      holdfast-2',
+    ' 32:          1          0  pinctrl-mcp      17 Edge      holdfast-3',
     ' 33:          9          9  pinctrl-bcm2835  18 Edge      gpiomon',
     'NMI:          0          0   Non-maskable interrupts',
   ].join('\n');
-  assert.deepEqual(
-    [...interruptsIn(text, 'holdfast')],
-    [
-      [17, 7],
-      [23, 2500],
-    ],
-  );
+  const both = [
+    [17, 7],
+    [23, 2500],
+  ];
+  assert.deepEqual([...interruptsIn(text, 'holdfast-1', [23, 17])], both);
+  assert.deepEqual([...interruptsIn(text, 'holdfast-2', [5])], [[5, 1]]);
+  for (const others of [[17], [17, 24], [17, 23, 24]])
+    assert.equal(interruptsIn(text, 'holdfast-1', others).size, 0, 'which row is which?');
+});
+
+test('the count of a processor that comes or goes is no pulse', async () => {
+  const row = '29:          3          4  pinctrl-bcm2835  17 Edge      holdfast-1';
+  let text = `  CPU0  CPU1\n ${row}\n`;
+  let nowMs = 0;
+  const clock = { ...systemClock(), monotonicMs: () => (nowMs += 1_000) };
+  const options = { source: async () => text, consumer: 'holdfast-1', offsets: [17], clock };
+  const interrupts = new Interrupts(options);
+  assert.equal((await interrupts.of(17))?.count, 7);
+  text = `   CPU0  CPU1  CPU2\n ${row.replace(' 3 ', ' 3 500 ')}\n`;
+  assert.equal(await interrupts.of(17), undefined);
+  text = `   CPU0  CPU1\n ${row.replace(' 3 ', ' 5 ')}\n`;
+  assert.equal((await interrupts.of(17))?.count, 9);
 });
 
 test('a frequency is that of the pulses, is 0 in silence, and forgets a pause', () => {
@@ -242,6 +261,43 @@ test('what will never arrive is known when a later edge or a pause shows that th
   assert.equal(tally.missing(false), 1);
 });
 
+test('an answer of the kernel that comes after the watch is over counts nothing', async () => {
+  const options = { line: 17, device: 'd', metric: 'n', mode: 'counter', interval: '100 ms' };
+  const [fields] = gpioSpec.options.parse({ lines: [options] }).lines;
+  assert.ok(fields?.mode === 'counter');
+  const reader = new CounterReader(fields, undefined);
+  let answer = (_: KernelCount) => {};
+  const asked = new Promise<void>((resolve) => {
+    const ask = () => {
+      resolve();
+      return new Promise<KernelCount>((answered) => (answer = answered));
+    };
+    reader.began(false, 0, { first: { count: 0, beforeMs: 0, afterMs: 0 }, ask });
+  });
+  const stop = new AbortController();
+  const { monotonicMs } = systemClock();
+  const port = {
+    tell: async () => {},
+    tellLoss: async () => {},
+    get nowMs() {
+      return monotonicMs();
+    },
+  };
+  const running = reader.run(port, stop.signal);
+  await asked;
+  reader.broke();
+  answer({ count: 5, beforeMs: 20, afterMs: 21 }); // of which the next watch will tell
+  await delay(1);
+  reader.began(false, 20, {
+    first: { count: 5, beforeMs: 20, afterMs: 21 },
+    ask: async () => undefined,
+  });
+  for (const atMs of [11, 12, 13, 14, 15]) reader.edge(true, atMs);
+  stop.abort();
+  await running;
+  assert.equal(reader.pulses, 5);
+});
+
 test('a level counts after it has stayed; its time is that of the last change', () => {
   const told: [boolean, number][] = [];
   const waiting = new Map<number, () => void>();
@@ -309,6 +365,38 @@ test('commands are checked before anything is done', () => {
     'lamp',
     { is: 'set', active: false },
   ]);
+});
+
+test('sysfs: an edge whose event is late counts once, one whose event was swallowed too', async () => {
+  for (const isSwallowed of [true, false]) {
+    let level = 0;
+    let tell = (_: null, _level: number) => {};
+    const line = {
+      watch: (listener: (error: null, level: number) => void) => {
+        tell = listener;
+      },
+      read: async () => {
+        const found = level;
+        // the wire moves once the bridge has begun, and the event follows after the look at it
+        if (found === 1 && !isSwallowed) setTimeout(() => tell(null, 1), 5);
+        return found;
+      },
+      write: async () => {},
+      unexport: () => {},
+    };
+    const onoff = { input: () => line, output: () => line };
+    const chip = { name: 'gpiochip512', label: 'x', lines: 8, base: 512, device: undefined };
+    const backend = new SysfsBackend(onoff, chip, systemClock());
+    const edges: boolean[] = [];
+    const listener = { edge: (_: number, active: boolean) => edges.push(active), settled() {} };
+    const settings = { edges: 'both', debounceMs: 0, bias: undefined, activeLow: false } as const;
+    const watch = await backend.watch([3], settings, listener);
+    level = 1;
+    await until('the edge', () => edges.length > 0);
+    await delay(100);
+    assert.deepEqual(edges, [true], isSwallowed ? 'swallowed' : 'late');
+    await watch.stop();
+  }
 });
 
 /** As a Pi 5 and a Pi 4 have it: two chips of which the labels tell which one is the header. */

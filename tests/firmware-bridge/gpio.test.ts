@@ -136,7 +136,10 @@ test('a level is told at the start and at each change, with the time of the kern
   assert.ok(Math.abs(Number(changed?.values['time']) - Date.now()) < 5_000);
   assert.match(session.detail ?? '', /gpiochip0 \[pinctrl-bcm2711\] by gpiod 2\.2\.1 .*are there/);
   const call = session.gpiod.lines('calls').find((line) => line.startsWith('gpiomon'));
-  assert.match(call ?? '', /-c gpiochip0 -C holdfast -b pull-up -l -e both -E monotonic .* 17$/);
+  assert.match(
+    call ?? '',
+    /-c gpiochip0 -C holdfast-[0-9a-f]{8} -b pull-up -l -e both -E monotonic .* 17$/,
+  );
 });
 
 test('lines with the same settings have one gpiomon, others their own', async (t) => {
@@ -213,9 +216,19 @@ test('a stop writes the pulses that no message has told', async (t) => {
   assert.deepEqual(session.of('n'), [2]);
 });
 
+test('a stop counts the edges that are still in the pipe', async (t) => {
+  const session = new GpioSession(t, [{ ...COUNTER, interval: '1 h' }]);
+  session.gpiod.lastEdges(27, true, true);
+  session.start();
+  await until('it watches', () => /are there/.test(session.detail ?? ''));
+  await session.stop();
+  assert.equal(session.state.get('n/d/n'), 6);
+});
+
 test('pulses that the kernel counted and could not hand over are counted', async (t) => {
   const session = new GpioSession(t, [COUNTER]);
-  const row = (count: number) => ` 55:  ${count}  2  pinctrl-bcm2835  27 Edge      holdfast\n`;
+  const row = (count: number) =>
+    `  CPU0  CPU1\n 55:  ${count}  2  pinctrl-bcm2835  27 Edge      CONSUMER\n`;
   session.gpiod.interrupts = row(10);
   session.start();
   await until('it begins', () => session.of('n').length > 0);

@@ -44,6 +44,11 @@ echo $found`,
   gpiomon: `echo $$ >> pids
 begin=$(($(wc -c < edges) + 1))
 echo "Monitoring lines ..."
+if [ -f last-edges ]; then
+  trap 'for i in 1 2 3; do cat last-edges; sleep 0.005; done; exit 0' TERM
+  tail -c "+$begin" -f edges &
+  wait
+fi
 exec tail -c "+$begin" -f edges`,
   gpioset: `for last; do :; done
 echo "$last" >> set
@@ -66,7 +71,7 @@ exec sleep 600`,
 
 export class GpiodStandIn {
   readonly #folder = mkdtempSync(join(tmpdir(), 'holdfast-gpiod-'));
-  /** What /proc/interrupts would say. */
+  /** What /proc/interrupts would say; `CONSUMER` stands for the name of the last gpiomon. */
   interrupts = '';
 
   constructor() {
@@ -90,7 +95,10 @@ export class GpiodStandIn {
       },
       sysRoot: this.path('sys'),
       devRoot: this.path('dev'),
-      interrupts: async () => this.interrupts,
+      interrupts: async () => {
+        const call = this.lines('calls').findLast((line) => line.startsWith('gpiomon'));
+        return this.interrupts.replaceAll('CONSUMER', / -C (\S+)/.exec(call ?? '')?.[1] ?? '');
+      },
     };
   }
 
@@ -114,13 +122,22 @@ export class GpiodStandIn {
 
   /** Edges of a line, now, one after the other: true is rising. */
   edges(offset: number, ...rising: readonly boolean[]): void {
+    appendFileSync(this.path('edges'), this.#printed(offset, rising));
+  }
+
+  /** Edges that each gpiomon that is started from now on prints thrice when it is ended. */
+  lastEdges(offset: number, ...rising: readonly boolean[]): void {
+    this.write('last-edges', this.#printed(offset, rising));
+  }
+
+  #printed(offset: number, rising: readonly boolean[]): string {
     const nowNs = process.hrtime.bigint();
     const printed = rising.map((up, i) => {
       const atNs = nowNs + BigInt(i);
       const nanoseconds = String(atNs % 1_000_000_000n).padStart(9, '0');
       return `${up ? 1 : 2} ${offset} ${atNs / 1_000_000_000n}.${nanoseconds}\n`;
     });
-    appendFileSync(this.path('edges'), printed.join(''));
+    return printed.join('');
   }
 
   /** Every gpiomon and gpioset ends. */

@@ -10,8 +10,10 @@ import { openSync, writeSync } from 'node:fs';
  * come late, but never so many at once that nobody could count them.
  */
 const EDGES_AT_ONCE_MAX = 8;
-/** Waking up takes an emulated machine nearly a millisecond more. */
-const NAP_MS = 0.5;
+/** To wake up costs an emulated machine as much as several edges: these come together. */
+const SPAN_MS = 4;
+/** Time for others to fetch them, after a stall too. */
+const NAP_MS_MIN = 0.5;
 
 const [file = '', count = '0', perSecond = '1'] = process.argv.slice(2);
 const edges = Number(count);
@@ -31,7 +33,9 @@ for (let done = 0; done < edges; ) {
     lastMs = nowMs;
   }
   for (; done < until; done++) writeSync(pull, done % 2 === 0 ? 'pull-up' : 'pull-down');
-  Atomics.wait(nap, 0, 0, NAP_MS);
+  const next = done + Math.max(1, Math.floor(SPAN_MS / spacingMs)) - 1;
+  const napMs = startMs + next * spacingMs - performance.now();
+  Atomics.wait(nap, 0, 0, Math.max(NAP_MS_MIN, napMs));
 }
 const tookMs = performance.now() - startMs;
 process.stdout.write(JSON.stringify({ edges, tookMs, longestPauseMs }));
