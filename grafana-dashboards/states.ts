@@ -25,7 +25,7 @@ export const BRIDGE_STATES = [
   { state: 'stopped', color: 'text' },
 ] as const satisfies readonly StateLook[];
 
-/** A bridge that is read, and something of it is wrong: its number is that of `reading` and this. */
+/** A bridge that is read, and something of it is wrong: `reading` and this make its number. */
 export const DEGRADED_MORE = 3;
 export const BRIDGE_LOOKS = [
   ...BRIDGE_STATES,

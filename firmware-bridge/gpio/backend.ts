@@ -1,7 +1,7 @@
 import type { HubError } from '../../hub/core/errors.ts';
 import type { Bias, Edges } from './fields.ts';
 import type { LineReference } from './line-name.ts';
-import type { KernelCount } from './pulse-tally.ts';
+import type { KernelCount } from './lines/pulse-tally.ts';
 
 /** How lines are asked for: lines with the same settings are watched together. */
 export interface LineSettings {

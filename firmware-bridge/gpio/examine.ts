@@ -4,17 +4,17 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError } from '../../hub/core/errors.ts';
 import type { Finding } from '../../hub/core/finding.ts';
-import { CONSUMER } from './cdev.ts';
-import { chooseChip, linesOf, surveyChips } from './cdev-chip.ts';
+import { CONSUMER } from './cdev/cdev.ts';
+import { chooseChip, linesOf, surveyChips } from './cdev/cdev-chip.ts';
+import type { Chip, LineInfo } from './cdev/gpiod-output.ts';
+import type { GpiodTools } from './cdev/gpiod-tools.ts';
 import type { GpioFields } from './fields.ts';
 import { MACHINE } from './gpio.ts';
-import type { Chip, LineInfo } from './gpiod-output.ts';
-import type { GpiodTools } from './gpiod-tools.ts';
 import { isHeaderChip } from './header-pins.ts';
 import { describeLine, type LineReference, parseLine } from './line-name.ts';
 import { busyText, deniedRemedy, titleOf } from './messages.ts';
 import { type Choice, chooseBackend, type Surroundings } from './open-backend.ts';
-import { chooseSysfsChip, type SysfsChip, sysfsChips } from './sysfs-chip.ts';
+import { chooseSysfsChip, type SysfsChip, sysfsChips } from './sysfs/sysfs-chip.ts';
 
 export async function examine(
   options: GpioFields,

@@ -2,19 +2,19 @@ import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import type { CommandOrder, CommandOutcome, CommandTaker } from '../../hub/core/command.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import { gapMessage, topicOf } from '../sampling/messages.ts';
-import { Bell } from './bell.ts';
+import { GpiodTools } from './cdev/gpiod-tools.ts';
 import { parseCommand, type Wish } from './command.ts';
-import { COUNT_PREFIX, countKey } from './counter-reader.ts';
-import { EventClock } from './event-clock.ts';
 import type { GpioFields, LineFields } from './fields.ts';
-import { GpiodTools } from './gpiod-tools.ts';
-import { HandOver } from './hand-over.ts';
 import { Keeper } from './keeper.ts';
-import type { EdgeLoss, LinePort, LineReader } from './line-reader.ts';
-import { loadOnoff } from './onoff.ts';
+import { Bell } from './lines/bell.ts';
+import { COUNT_PREFIX, countKey } from './lines/counter-reader.ts';
+import { EventClock } from './lines/event-clock.ts';
+import { HandOver } from './lines/hand-over.ts';
+import type { EdgeLoss, LinePort, LineReader } from './lines/line-reader.ts';
+import type { Output } from './lines/output.ts';
 import { type OpenBackend, openBackend, type Surroundings } from './open-backend.ts';
-import type { Output } from './output.ts';
 import { type AnyPlace, placeOf } from './place.ts';
+import { loadOnoff } from './sysfs/onoff.ts';
 
 /** Of the second that the end of a run may take: what a log that is not full needs. */
 const LAST_WORDS_MS = 250;

@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../hub/core/clock.ts';
 import { describeError, type HubError } from '../../hub/core/errors.ts';
 import type { Backend, EdgeListener, Watch, WatchSettings } from './backend.ts';
-import type { KernelQuestion } from './line-reader.ts';
+import type { KernelQuestion } from './lines/line-reader.ts';
 import { lost } from './messages.ts';
 import type { AnyPlace, InputPlace, OutputPlace } from './place.ts';
 

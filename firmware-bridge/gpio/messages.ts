@@ -1,7 +1,7 @@
 /** What people are told when a chip or a line cannot be used, and what to do. */
 import { userInfo } from 'node:os';
 import { HubError } from '../../hub/core/errors.ts';
-import type { Chip } from './gpiod-output.ts';
+import type { Chip } from './cdev/gpiod-output.ts';
 import { HEADER_CHIP_LABELS } from './header-pins.ts';
 
 export const lost = (message: string, cause?: unknown) =>

@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import type { Clock } from '../../hub/core/clock.ts';
 import { describeError } from '../../hub/core/errors.ts';
 import type { Backend } from './backend.ts';
-import { CdevBackend } from './cdev.ts';
-import { chooseChip, linesOf, surveyChips } from './cdev-chip.ts';
+import { CdevBackend } from './cdev/cdev.ts';
+import { chooseChip, linesOf, surveyChips } from './cdev/cdev-chip.ts';
+import type { GpiodTools } from './cdev/gpiod-tools.ts';
+import { type InterruptSource, procInterrupts } from './cdev/interrupts.ts';
 import type { GpioFields } from './fields.ts';
-import type { GpiodTools } from './gpiod-tools.ts';
-import { type InterruptSource, procInterrupts } from './interrupts.ts';
 import { parseLine } from './line-name.ts';
 import { INSTALL_GPIOD, lost } from './messages.ts';
-import type { Onoff } from './onoff.ts';
-import { SysfsBackend } from './sysfs.ts';
-import { chooseSysfsChip, sysfsChips } from './sysfs-chip.ts';
+import type { Onoff } from './sysfs/onoff.ts';
+import { SysfsBackend } from './sysfs/sysfs.ts';
+import { chooseSysfsChip, sysfsChips } from './sysfs/sysfs-chip.ts';
 
 /** What is outside of the bridge, so that a test can put something in its place. */
 export interface Surroundings {

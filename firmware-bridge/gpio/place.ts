@@ -1,14 +1,14 @@
 import type { Clock } from '../../hub/core/clock.ts';
 import type { SourceGap } from '../sampling/source-health.ts';
 import type { WatchSettings } from './backend.ts';
-import { CounterReader } from './counter-reader.ts';
-import { EdgeReader } from './edge-reader.ts';
 import { edgesOf, type InputFields, type LineFields, type OutputFields } from './fields.ts';
-import { LevelReader } from './level-reader.ts';
 import { type LineReference, parseLine } from './line-name.ts';
-import type { LineReader } from './line-reader.ts';
-import { Output } from './output.ts';
-import { PulseReader } from './pulse-reader.ts';
+import { CounterReader } from './lines/counter-reader.ts';
+import { EdgeReader } from './lines/edge-reader.ts';
+import { LevelReader } from './lines/level-reader.ts';
+import type { LineReader } from './lines/line-reader.ts';
+import { Output } from './lines/output.ts';
+import { PulseReader } from './lines/pulse-reader.ts';
 
 /** Whether a line is there. `starting`: nobody knows yet. Times are monotonic, in ms. */
 export type Condition =

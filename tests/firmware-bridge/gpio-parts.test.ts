@@ -6,10 +6,6 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { parseCommand } from '../../firmware-bridge/gpio/command.ts';
-import { CounterReader } from '../../firmware-bridge/gpio/counter-reader.ts';
-import { Debouncer } from '../../firmware-bridge/gpio/debouncer.ts';
-import { EventClock } from '../../firmware-bridge/gpio/event-clock.ts';
 import {
   chipIn,
   edgeIn,
@@ -17,16 +13,20 @@ import {
   lineInfoIn,
   troubleIn,
   versionIn,
-} from '../../firmware-bridge/gpio/gpiod-output.ts';
+} from '../../firmware-bridge/gpio/cdev/gpiod-output.ts';
+import { Interrupts, interruptsIn } from '../../firmware-bridge/gpio/cdev/interrupts.ts';
+import { distanceFromKernelMs } from '../../firmware-bridge/gpio/cdev/kernel-clock.ts';
+import { parseCommand } from '../../firmware-bridge/gpio/command.ts';
 import { headerPin, pinOfBcm } from '../../firmware-bridge/gpio/header-pins.ts';
-import { Interrupts, interruptsIn } from '../../firmware-bridge/gpio/interrupts.ts';
-import { distanceFromKernelMs } from '../../firmware-bridge/gpio/kernel-clock.ts';
 import { describeLine, keyOfLine, parseLine } from '../../firmware-bridge/gpio/line-name.ts';
-import { type KernelCount, PulseTally } from '../../firmware-bridge/gpio/pulse-tally.ts';
-import { PulseTimer } from '../../firmware-bridge/gpio/pulse-timer.ts';
+import { CounterReader } from '../../firmware-bridge/gpio/lines/counter-reader.ts';
+import { Debouncer } from '../../firmware-bridge/gpio/lines/debouncer.ts';
+import { EventClock } from '../../firmware-bridge/gpio/lines/event-clock.ts';
+import { type KernelCount, PulseTally } from '../../firmware-bridge/gpio/lines/pulse-tally.ts';
+import { PulseTimer } from '../../firmware-bridge/gpio/lines/pulse-timer.ts';
 import { gpioSpec } from '../../firmware-bridge/gpio/spec.ts';
-import { SysfsBackend } from '../../firmware-bridge/gpio/sysfs.ts';
-import { chooseSysfsChip, sysfsChips } from '../../firmware-bridge/gpio/sysfs-chip.ts';
+import { SysfsBackend } from '../../firmware-bridge/gpio/sysfs/sysfs.ts';
+import { chooseSysfsChip, sysfsChips } from '../../firmware-bridge/gpio/sysfs/sysfs-chip.ts';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GpiodTools } from '../../firmware-bridge/gpio/gpiod-tools.ts';
+import { GpiodTools } from '../../firmware-bridge/gpio/cdev/gpiod-tools.ts';
 import type { Surroundings } from '../../firmware-bridge/gpio/open-backend.ts';
 import { HubError } from '../../hub/core/errors.ts';
 

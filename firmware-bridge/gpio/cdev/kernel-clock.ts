@@ -1,4 +1,4 @@
-import type { Clock } from '../../hub/core/clock.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
 
 /** Two clocks are compared so often: some µs in all, and one look takes less than one. */
 const CLOCK_LOOKS = 5;

@@ -1,6 +1,7 @@
 /** Frequency and period, told at intervals. */
+
+import type { InputFields } from '../fields.ts';
 import { Bell } from './bell.ts';
-import type { InputFields } from './fields.ts';
 import { HandOver } from './hand-over.ts';
 import type { LinePort, LineReader, Values } from './line-reader.ts';
 import { type Pace, PulseTimer } from './pulse-timer.ts';

@@ -4,9 +4,9 @@
  */
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Chip } from './gpiod-output.ts';
-import { isHeaderChip } from './header-pins.ts';
-import { lost, noChip, severalChips } from './messages.ts';
+import type { Chip } from '../cdev/gpiod-output.ts';
+import { isHeaderChip } from '../header-pins.ts';
+import { lost, noChip, severalChips } from '../messages.ts';
 
 export interface SysfsChip extends Chip {
   /** Number of its first line. */

@@ -6,8 +6,8 @@
  * - the number that is remembered is the one in the message of the same write: after a power cut
  *   both are there or neither.
  */
-import type { StateChange } from '../../hub/core/bridge.ts';
-import type { CounterFields } from './fields.ts';
+import type { StateChange } from '../../../hub/core/bridge.ts';
+import type { CounterFields } from '../fields.ts';
 import { HandOver } from './hand-over.ts';
 import type { KernelQuestion, LinePort, LineReader, Values } from './line-reader.ts';
 import { LossCount } from './loss-count.ts';

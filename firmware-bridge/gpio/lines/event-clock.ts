@@ -1,4 +1,4 @@
-import type { Clock } from '../../hub/core/clock.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
 
 /** Two looks at a clock of whole ms differ by so much; more is a clock that was set. */
 const JITTER_MS = 2;

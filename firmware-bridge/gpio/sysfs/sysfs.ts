@@ -5,8 +5,8 @@
  * hides the first. So counting is as good as it gets, and says so where people look.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock } from '../../hub/core/clock.ts';
-import { HubError } from '../../hub/core/errors.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
+import { HubError } from '../../../hub/core/errors.ts';
 import type {
   Backend,
   EdgeListener,
@@ -14,11 +14,11 @@ import type {
   HoldRequest,
   Watch,
   WatchSettings,
-} from './backend.ts';
-import { Debouncer } from './debouncer.ts';
-import { isHeaderChip } from './header-pins.ts';
-import { describeLine, type LineReference } from './line-name.ts';
-import { busyText, deniedRemedy, lost, titleOf } from './messages.ts';
+} from '../backend.ts';
+import { isHeaderChip } from '../header-pins.ts';
+import { describeLine, type LineReference } from '../line-name.ts';
+import { Debouncer } from '../lines/debouncer.ts';
+import { busyText, deniedRemedy, lost, titleOf } from '../messages.ts';
 import type { Onoff, SysfsGpio } from './onoff.ts';
 import type { SysfsChip } from './sysfs-chip.ts';
 import { SysfsHolder } from './sysfs-holder.ts';

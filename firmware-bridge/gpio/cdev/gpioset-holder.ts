@@ -4,11 +4,11 @@
  * and its level is that before or that after: a change of one line has no third.
  */
 
-import { HubError } from '../../hub/core/errors.ts';
-import type { Program, ProgramEnd } from '../child/program.ts';
-import type { Holder, HoldRequest } from './backend.ts';
+import { HubError } from '../../../hub/core/errors.ts';
+import type { Program, ProgramEnd } from '../../child/program.ts';
+import type { Holder, HoldRequest } from '../backend.ts';
+import { lost } from '../messages.ts';
 import { isBanner } from './gpiod-output.ts';
-import { lost } from './messages.ts';
 
 const STOP_MS = 200;
 /** A machine that swaps takes seconds to start a program. */

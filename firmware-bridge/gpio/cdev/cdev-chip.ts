@@ -1,8 +1,9 @@
 /** Finds a chip of the character device, and lines on it by their names. */
+
+import { isHeaderChip } from '../header-pins.ts';
+import { deniedRemedy, lost, noChip, severalChips } from '../messages.ts';
 import { type Chip, chipIn, type LineInfo, lineInfoIn, troubleIn } from './gpiod-output.ts';
 import type { GpiodTools } from './gpiod-tools.ts';
-import { isHeaderChip } from './header-pins.ts';
-import { deniedRemedy, lost, noChip, severalChips } from './messages.ts';
 
 export interface ChipSurvey {
   readonly chips: readonly Chip[];

@@ -1,7 +1,7 @@
-import { describeError } from '../../hub/core/errors.ts';
-import { describeEnd, type ProgramEnd, startProgram } from '../child/program.ts';
+import { describeError } from '../../../hub/core/errors.ts';
+import { describeEnd, type ProgramEnd, startProgram } from '../../child/program.ts';
+import { INSTALL_GPIOD, lost, oldGpiod } from '../messages.ts';
 import { versionIn } from './gpiod-output.ts';
-import { INSTALL_GPIOD, lost, oldGpiod } from './messages.ts';
 
 /** All of these answer within ms; a machine that swaps takes seconds. */
 const ANSWER_MS_MAX = 5_000;

@@ -8,16 +8,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock } from '../../hub/core/clock.ts';
-import { endsWithin } from '../../hub/core/ends-within.ts';
-import type { HubError } from '../../hub/core/errors.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
+import { endsWithin } from '../../../hub/core/ends-within.ts';
+import type { HubError } from '../../../hub/core/errors.ts';
 import {
   describeEnd,
   LINES_PER_BATCH_MAX,
   type Program,
   type ProgramEnd,
   startProgram,
-} from '../child/program.ts';
+} from '../../child/program.ts';
 import type {
   Backend,
   EdgeListener,
@@ -26,17 +26,17 @@ import type {
   LineSettings,
   Watch,
   WatchSettings,
-} from './backend.ts';
+} from '../backend.ts';
+import { isHeaderChip } from '../header-pins.ts';
+import { describeLine, type LineReference } from '../line-name.ts';
+import { busyText, deniedRemedy, lost, titleOf } from '../messages.ts';
 import { linesOf } from './cdev-chip.ts';
 import type { LineInfo } from './gpiod-output.ts';
 import { type Chip, EDGE_FORMAT, edgeIn, isBanner, levelsIn, troubleIn } from './gpiod-output.ts';
 import type { GpiodProgram, GpiodTools } from './gpiod-tools.ts';
 import { GpiosetHolder } from './gpioset-holder.ts';
-import { isHeaderChip } from './header-pins.ts';
 import { type InterruptSource, Interrupts } from './interrupts.ts';
 import { distanceFromKernelMs } from './kernel-clock.ts';
-import { describeLine, type LineReference } from './line-name.ts';
-import { busyText, deniedRemedy, lost, titleOf } from './messages.ts';
 
 /** Under a name that begins so gpioinfo shows who holds a line. */
 export const CONSUMER = 'holdfast';

@@ -1,8 +1,8 @@
-import type { Clock } from '../../hub/core/clock.ts';
-import type { Holder } from './backend.ts';
-import type { OutputFields } from './fields.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
+import type { Holder } from '../backend.ts';
+import type { OutputFields } from '../fields.ts';
+import { lost } from '../messages.ts';
 import type { LevelReader } from './level-reader.ts';
-import { lost } from './messages.ts';
 
 /** An output as commands see it. It outlives a run, so that a line that is back is as it was. */
 export class Output {

@@ -1,4 +1,4 @@
-import type { Edges } from './fields.ts';
+import type { Edges } from '../fields.ts';
 import type { EdgeLoss } from './line-reader.ts';
 
 export const TOO_FAST = 'they came faster than they could be fetched from the kernel';

@@ -1,5 +1,5 @@
-import type { StateChange } from '../../hub/core/bridge.ts';
-import type { Value } from '../sampling/messages.ts';
+import type { StateChange } from '../../../hub/core/bridge.ts';
+import type { Value } from '../../sampling/messages.ts';
 import type { KernelCount } from './pulse-tally.ts';
 
 export type Values = Readonly<Record<string, Value>>;

@@ -1,6 +1,6 @@
 /** The part of the package `onoff` that is used here; optional, so its types may be missing. */
-import { describeError } from '../../hub/core/errors.ts';
-import { lost } from './messages.ts';
+import { describeError } from '../../../hub/core/errors.ts';
+import { lost } from '../messages.ts';
 
 export interface SysfsGpio {
   watch(listener: (error: Error | null | undefined, value: number) => void): void;

@@ -1,5 +1,5 @@
+import type { Edges } from '../fields.ts';
 import { Bell } from './bell.ts';
-import type { Edges } from './fields.ts';
 import type { KernelQuestion, LinePort, LineReader } from './line-reader.ts';
 import { LossCount, TOO_FAST } from './loss-count.ts';
 import { PulseTally } from './pulse-tally.ts';

@@ -1,7 +1,7 @@
 /** What the kernel itself has counted: /proc/interrupts. */
 import { readFile } from 'node:fs/promises';
-import type { Clock } from '../../hub/core/clock.ts';
-import type { KernelCount } from './pulse-tally.ts';
+import type { Clock } from '../../../hub/core/clock.ts';
+import type { KernelCount } from '../lines/pulse-tally.ts';
 
 /** Several counters may ask at the same time. */
 const FRESH_MS = 20;

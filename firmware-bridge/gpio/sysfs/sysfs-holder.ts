@@ -1,5 +1,5 @@
-import type { HubError } from '../../hub/core/errors.ts';
-import type { Holder, HoldRequest } from './backend.ts';
+import type { HubError } from '../../../hub/core/errors.ts';
+import type { Holder, HoldRequest } from '../backend.ts';
 import type { SysfsGpio } from './onoff.ts';
 
 /** Holds one output by sysfs, which keeps its level until it is given back. */
