@@ -1,5 +1,6 @@
 import type { Finding } from '../../hub/core/finding.ts';
-import { examineProgram } from '../child/examine.ts';
+import { askProgram } from '../../hub/machine/ask-program.ts';
+import { findProgram } from '../child/start-problem.ts';
 import { driverAt, findBus, type Surroundings, THIS_MACHINE, takenBy } from './adapter.ts';
 import type { I2cFields } from './fields.ts';
 import { toolPath } from './tool-shell.ts';
@@ -10,11 +11,12 @@ import { toolPath } from './tool-shell.ts';
  */
 export async function examineBus(
   { bus: wanted, devices }: I2cFields,
-  _signal: AbortSignal,
-  { roots }: Surroundings = THIS_MACHINE,
+  signal: AbortSignal,
+  around: Surroundings = THIS_MACHINE,
 ): Promise<readonly Finding[]> {
+  const { roots } = around;
   const found = await findBus(wanted, roots);
-  const tools = await examineTools();
+  const tools = await examineTools(around, signal);
   if (found.is === 'unusable') {
     const subject = typeof wanted === 'number' ? `i2c-${wanted}` : wanted;
     return [
@@ -37,10 +39,15 @@ export async function examineBus(
   return findings;
 }
 
-/** Only when it is missing it is worth a line. */
-async function examineTools(): Promise<Finding[]> {
-  const attempt = { command: 'i2ctransfer', cwd: undefined, path: toolPath() };
-  const finding = await examineProgram(attempt);
-  if (finding.severity === 'ok') return [];
-  return [{ ...finding, remedy: 'sudo apt install i2c-tools' }];
+/** Only when they will not do they are worth a line. */
+async function examineTools({ env }: Surroundings, signal: AbortSignal): Promise<Finding[]> {
+  const subject = 'program i2ctransfer';
+  const remedy = 'sudo apt install i2c-tools';
+  const path = env['PATH'] ?? toolPath();
+  const found = await findProgram({ command: 'i2ctransfer', cwd: undefined, path });
+  if (!('file' in found)) return [{ severity: 'problem', subject, detail: found.problem, remedy }];
+  const version = await askProgram(found.file, ['-V'], signal);
+  if (version.outcome === 'printed') return [];
+  const detail = `${found.file} is not that of i2c-tools (BusyBox has one that will not do)`;
+  return [{ severity: 'problem', subject, detail, remedy }];
 }

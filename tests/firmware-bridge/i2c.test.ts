@@ -174,6 +174,12 @@ test('doctor looks at the bus, the tools and the drivers, and asks no address', 
     ['ok', 'problem'],
   );
   assert.match(findings[1]?.remedy ?? '', /echo 7-0040 \| sudo tee .*ina2xx\/unbind/);
+  await machine.script('i2ctransfer', '#!/bin/sh\necho BusyBox v1.37.0 >&2; exit 1\n');
+  const [, tools] = await examineBus(optionsOf(), signal, around);
+  assert.match(tools?.detail ?? '', /i2ctransfer is not that of i2c-tools/);
+  const bare = { ...around, env: { PATH: machine.folder } };
+  const [, missing] = await examineBus(optionsOf(), signal, bare);
+  assert.deepEqual([missing?.severity, missing?.remedy], ['problem', 'sudo apt install i2c-tools']);
   await machine.pullOut();
   const [gone] = await examineBus(optionsOf(), signal, around);
   assert.equal(gone?.severity, 'problem');
