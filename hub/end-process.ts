@@ -4,13 +4,22 @@
  * nobody. Nothing is lost by it: what must be on disk is there before anybody ends the process.
  */
 const HELD = /^(FSReq|FileHandle|GetAddrInfo)/;
+/** A card that is busy takes so long for what it does finish. */
+const GRACE_MS = 500;
+
+const isHeld = (): boolean => process.getActiveResourcesInfo().some((name) => HELD.test(name));
 
 /**
- * Ends this process at once, with `process.exitCode`, or when a thread is held: by SIGTERM, which
- * supervisors take for a clean end, or by SIGKILL with any other code than 0.
+ * Ends this process with `process.exitCode`: at once, or when a thread is held, after half a second
+ * by SIGTERM, which supervisors take for a clean end, or by SIGKILL with any other code than 0.
  */
 export function endProcess(): void {
-  if (!process.getActiveResourcesInfo().some((name) => HELD.test(name))) process.exit();
+  if (isHeld()) setTimeout(endHeld, GRACE_MS);
+  else process.exit();
+}
+
+function endHeld(): void {
+  if (!isHeld()) process.exit();
   process.removeAllListeners('SIGTERM');
   process.kill(process.pid, process.exitCode ? 'SIGKILL' : 'SIGTERM');
 }

@@ -142,6 +142,7 @@ test('e2e: a full log with `block` says so, makes publishers wait, and loses not
 });
 
 const BACKLOG = 100_000;
+const OWN_EVENTS_MAX = 3;
 
 test(`e2e: ${BACKLOG} events wait through a restart and drain in order`, async (t) => {
   const folder = await temporaryFolder(t);
@@ -162,7 +163,9 @@ test(`e2e: ${BACKLOG} events wait through a restart and drain in order`, async (
   assert.ok(readyMs < 10_000);
   await eventually('the age of the backlog', async () => (await hub.sink('cloud')).lagMs > 0);
   const waiting = await hub.sink('cloud');
-  assert.deepEqual([waiting.lagEvents, waiting.etaSeconds], [BACKLOG, null]);
+  const own = waiting.lagEvents - BACKLOG; // such as the outage of the far side
+  assert.ok(own >= 0 && own <= OWN_EVENTS_MAX, `${waiting.lagEvents} wait`);
+  assert.equal(waiting.etaSeconds, null);
   await far.start();
   const startMs = performance.now();
   const etas: (number | null)[] = [];
@@ -179,7 +182,8 @@ test(`e2e: ${BACKLOG} events wait through a restart and drain in order`, async (
     etas.every((eta) => eta === null || eta < 600),
     etas.join(),
   );
-  assert.deepEqual([far.unique, far.disorder], [BACKLOG, 0], 'all there once the cursor says so');
+  const there = far.uniqueBelow('site/');
+  assert.deepEqual([there, far.disorder], [BACKLOG, 0], 'all there once the cursor says so');
   const text = await (await hub.get('/metrics')).text();
   const missing = METRICS.filter(({ name }) => !text.includes(`# TYPE ${name} `));
   assert.deepEqual(

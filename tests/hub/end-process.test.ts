@@ -13,11 +13,12 @@ const LIMITS = { timeout: 20_000, killSignal: 'SIGQUIT' } as const;
 test('a process ends although the kernel does not return from a file', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-end-'));
   t.after(() => rm(folder, { recursive: true }));
-  execFileSync('mkfifo', [join(folder, 'hangs')]); // opening it waits for somebody who writes
+  // opening one waits for somebody who writes
+  execFileSync('mkfifo', [join(folder, 'hangs'), join(folder, 'late')]);
   const endOf = (work: string, code: number) =>
     new Promise((resolve) => {
       const script = `
-        import { readFile } from 'node:fs/promises';
+        import { readFile, writeFile } from 'node:fs/promises';
         import { endProcess } from ${JSON.stringify(MODULE)};
         process.on('SIGTERM', () => {});
         process.exitCode = ${code};
@@ -29,6 +30,7 @@ test('a process ends although the kernel does not return from a file', async (t)
       );
     });
   const hang = "readFile('hangs').catch(() => {})";
-  const ends = [endOf('', 0), endOf('', 69), endOf(hang, 0), endOf(hang, 69)];
-  assert.deepEqual(await Promise.all(ends), [0, 69, 'SIGTERM', 'SIGKILL']);
+  const late = "readFile('late'); setTimeout(() => writeFile('late', ''), 200)";
+  const ends = [endOf('', 0), endOf('', 69), endOf(late, 69), endOf(hang, 0), endOf(hang, 69)];
+  assert.deepEqual(await Promise.all(ends), [0, 69, 69, 'SIGTERM', 'SIGKILL']);
 });
