@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Aedes } from 'aedes';
 import { parseResult } from '../../bench/load.ts';
+import { afterTest } from '../support/after-test.ts';
 import { ROOT } from '../support/repository.ts';
 
 /** How a generator is started; the C one only where there is a compiler. */
@@ -20,7 +21,7 @@ const GENERATORS: Readonly<Record<string, Generator>> = {
   'mqtt-load.ts': () => [process.execPath, [join(ROOT, 'dist', 'bench', 'mqtt-load.js')]],
   'mqtt-load.c': (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'holdfast-load-'));
-    t.after(() => rmSync(folder, { recursive: true }));
+    afterTest(t, () => rmSync(folder, { recursive: true }));
     const program = join(folder, 'mqtt-load');
     const source = join(ROOT, 'bench', 'mqtt-load.c');
     try {
@@ -35,7 +36,7 @@ const GENERATORS: Readonly<Record<string, Generator>> = {
 
 async function listening(t: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
   const server = createServer(onSocket).listen(0, '127.0.0.1');
-  t.after(() => server.close());
+  afterTest(t, () => server.close());
   await once(server, 'listening');
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');

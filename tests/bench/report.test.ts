@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { startReceiver } from '../../bench/receiver.ts';
 import { median, table } from '../../bench/statistics.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 
 test('the median of odd and even counts, in any order, and of nothing', () => {
@@ -31,7 +32,7 @@ test('a table has its columns below one another', () => {
 test('the receiver keeps book of events, duplicates and disorder, plain and gzipped', async (t) => {
   const port = await freePort();
   const receiver = await startReceiver(port);
-  t.after(() => receiver.close());
+  afterTest(t, () => receiver.close());
   const send = async (offsets: readonly number[], zip = false) => {
     const ids = offsets.map((offset) => ({
       specversion: '1.0',

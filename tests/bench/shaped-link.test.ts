@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { afterTest } from '../support/after-test.ts';
 import { shapedLink } from '../support/shaped-link.ts';
 import { until } from '../support/until.ts';
 
@@ -12,7 +13,7 @@ async function echo(t: TestContext): Promise<number> {
     socket.on('error', () => undefined);
     socket.pipe(socket);
   }).listen(0, '127.0.0.1');
-  t.after(() => server.close());
+  afterTest(t, () => server.close());
   await once(server, 'listening');
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
@@ -21,7 +22,7 @@ async function echo(t: TestContext): Promise<number> {
 
 async function client(t: TestContext, port: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-  t.after(() => socket.destroy());
+  afterTest(t, () => socket.destroy());
   await once(socket, 'connect');
   return socket;
 }

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { checkCommand } from '../../hub/cli/check.ts';
+import { afterTest } from '../support/after-test.ts';
 
 async function check(t: TestContext, text: string | undefined, json = false) {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-check-'));
-  t.after(() => rm(dir, { recursive: true }));
+  afterTest(t, () => rm(dir, { recursive: true }));
   const config = join(dir, 'hub.yaml');
   if (text !== undefined) await writeFile(config, text);
   const out: string[] = [];

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { demoConfig, packageRoot, resolveConfigFile } from '../../config/find-file.ts';
 import { loadConfig } from '../../config/load.ts';
+import { afterTest } from '../support/after-test.ts';
 
 describe('which configuration counts', () => {
   it('the one that is named, also when it is not there', () => {
@@ -15,7 +16,7 @@ describe('which configuration counts', () => {
   it('else ./holdfast.yaml, else the demo, whose data is where one is', async (t) => {
     const dir = await realpath(await mkdtemp(join(tmpdir(), 'holdfast-find-')));
     const before = process.cwd();
-    t.after(async () => {
+    afterTest(t, async () => {
       process.chdir(before);
       await rm(dir, { recursive: true });
     });

@@ -6,11 +6,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { loadConfig } from '../../config/load.ts';
 import { ConfigError, PROBLEMS_SHOWN_MAX } from '../../config/problem.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { afterTest } from '../support/after-test.ts';
 import { parsed, problemsOf } from './problems-of.ts';
 
 async function tempDir(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-config-'));
-  t.after(() => rm(dir, { recursive: true }));
+  afterTest(t, () => rm(dir, { recursive: true }));
   return dir;
 }
 

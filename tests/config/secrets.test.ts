@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { Secret } from '../../config/fields.ts';
 import { loadConfig } from '../../config/load.ts';
+import { afterTest } from '../support/after-test.ts';
 import { parsed, problemsOf } from './problems-of.ts';
 
 const HTTP_SINK = 'sinks:\n  - id: a\n    type: http\n    url: http://x\n';
@@ -24,7 +25,7 @@ describe('secrets of a configuration', () => {
 
   it('come from files that start at the folder of the configuration', async (t) => {
     const dir = await mkdtemp(join(tmpdir(), 'holdfast-secrets-'));
-    t.after(() => rm(dir, { recursive: true }));
+    afterTest(t, () => rm(dir, { recursive: true }));
     await writeFile(join(dir, 'token'), `${TOKEN}\n`);
     const file = join(dir, 'hub.yaml');
     const load = (text: string, env = {}) =>

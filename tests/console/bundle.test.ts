@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { buildConsole } from '../support/console-build.ts';
 
 /** A page over a cellular link: 60 kB are there in two seconds at 256 kbit/s. */
@@ -9,7 +10,7 @@ const COMPRESSED_BYTES_MAX = 60_000;
 
 test('the page is small, compressed in advance and asks nobody else for anything', async (t) => {
   const built = await buildConsole();
-  t.after(() => built.remove());
+  afterTest(t, () => built.remove());
   const sizes = await built.compressedSizes();
   const total = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
   t.diagnostic(`${total} bytes: ${JSON.stringify(Object.fromEntries(sizes))}`);

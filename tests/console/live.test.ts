@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hubApi } from '../../console/src/api.ts';
 import { type Connection, runLive } from '../../console/src/live.ts';
 import type { LatestValue, Status } from '../../hub/core/status.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   type ConsoleFixture,
   type ConsoleFixtureOptions,
@@ -44,7 +45,7 @@ function watch(t: TestContext, baseUrl: string, token?: string) {
     },
     stop.signal,
   );
-  t.after(async () => {
+  afterTest(t, async () => {
     stop.abort();
     await done;
   });
@@ -56,7 +57,7 @@ async function fixture(
   options: Partial<ConsoleFixtureOptions> = {},
 ): Promise<ConsoleFixture> {
   const started = await startConsoleFixture({ dir: tmpdir(), ...options });
-  t.after(() => started.close());
+  afterTest(t, () => started.close());
   return started;
 }
 

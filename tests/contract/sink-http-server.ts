@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { afterTest } from '../support/after-test.ts';
 
 export interface SeenRequest {
   readonly method: string;
@@ -54,7 +55,7 @@ export async function startTestServer(t: TestContext, behaviour: Behaviour): Pro
   const port = typeof address === 'object' ? address?.port : undefined;
   const url = `http://127.0.0.1:${port}`;
   const test: TestServer = { url, server, behaviour, taken: [], requests: [] };
-  t.after(async () => {
+  afterTest(t, async () => {
     server.closeAllConnections();
     server.close();
     await once(server, 'close');

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { type ErrorCode, HubError } from '../../hub/core/errors.ts';
 import { LANES } from '../../hub/core/event.ts';
 import type { Sink, SinkContext } from '../../hub/core/sink.ts';
+import { afterTest } from '../support/after-test.ts';
 import { batchOf, decodeForTest } from './sink-events.ts';
 
 /** What a far side is asked to do; a kind of sink may be unable to meet some of it. */
@@ -287,7 +288,7 @@ export function sinkContract(contract: SinkContract): void {
       const farSide = await contract.start(t);
       if (part) assert.ok(farSide[part], `${contract.name} can ${part}, or says why not`);
       const sink = await farSide.create();
-      t.after(() => sink.close(never()));
+      afterTest(t, () => sink.close(never()));
       await check(farSide, sink);
     });
   }

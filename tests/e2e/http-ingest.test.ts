@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { HttpPublisher } from '../support/http-publisher.ts';
@@ -47,7 +48,7 @@ test(`e2e: ${KILLS} SIGKILLs lose nothing that was acknowledged over HTTP`, asyn
     (_, index) => new HttpPublisher({ url, name: `dev${index}`, batch: 1 + index * 7 }),
   );
   const running = Promise.all(all.map((publisher) => publisher.run(stop.signal)));
-  t.after(() => stop.abort());
+  afterTest(t, () => stop.abort());
   const acknowledged = () => all.reduce((sum, publisher) => sum + publisher.acknowledged.size, 0);
   const waits: number[] = [];
   for (let kill = 0; kill < KILLS; kill++) {

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { publishers } from '../support/oracle-publisher.ts';
@@ -35,7 +36,7 @@ for (const which of ['mqtt', 'http']) {
     const folder = await temporaryFolder(t);
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
-    t.after(() => other.close());
+    afterTest(t, () => other.close());
     const address = other.address();
     const port = address && typeof address === 'object' ? address.port : 0;
     const yaml = hubYaml(['{ id: files, type: file, path: out }'], [], which === 'mqtt' ? port : 0);

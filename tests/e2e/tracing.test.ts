@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 import { parseTraceparent } from '../../hub/core/trace.ts';
+import { afterTest } from '../support/after-test.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { openMetricsProblems } from '../support/open-metrics.ts';
 import { publishers } from '../support/oracle-publisher.ts';
@@ -30,7 +31,7 @@ async function traceFarSide(t: TestContext) {
     response.writeHead(204).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
+  afterTest(t, () => {
     server.close();
     server.closeAllConnections();
   });

@@ -9,6 +9,7 @@ import { parseConfig } from '../../config/load.ts';
 import type { Status } from '../../hub/core/status.ts';
 import { type RunningHub, startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
@@ -46,7 +47,7 @@ class Site {
   static async start(t: TestContext, { behindMs = 30 * DAY_MS, wait = '3 h' } = {}): Promise<Site> {
     const site = new Site(await temporaryFolder(t), behindMs, wait);
     site.clock.isSynced = false;
-    t.after(() => site.stop());
+    afterTest(t, () => site.stop());
     return site;
   }
 

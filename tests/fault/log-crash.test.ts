@@ -12,6 +12,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { openTestLog, readAll } from '../support/log-fixture.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 
@@ -42,7 +43,7 @@ test('nothing acknowledged is lost by SIGKILL', async (t) => {
   t.diagnostic(`seed ${seed}`);
   const random = seededRandom(seed);
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-crash-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const acknowledged = new Set<number>();
   for (let round = 0; round < ROUNDS; round++) {
     const first = round * 1_000_000;

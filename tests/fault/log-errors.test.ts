@@ -13,6 +13,7 @@ import { blockRange, LOST_RANGE, metaKey } from '../../hub/log/keys.ts';
 import { openRecord, sealRecord } from '../../hub/log/record.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Finding } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FaultStorage, MemoryDisk, systemError } from '../support/fault-storage.ts';
 import {
   appendBlocks,
@@ -135,7 +136,7 @@ test('cursors and counts survive a trim whose write fails', async () => {
 
 test('a second hub on the same folder is refused, with a clear text', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-lock-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const log = await openTestLog(levelStorage(folder));
   await assert.rejects(openTestLog(levelStorage(folder)), (error: HubError) => {
     assert.equal(error.code, 'LOG_LOCKED');
@@ -149,7 +150,7 @@ test('a second hub on the same folder is refused, with a clear text', async (t) 
 
 test('a folder that cannot be used is LOG_NOT_OPEN, and says which', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-unwritable-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const file = join(folder, 'file');
   await writeFile(file, 'in the way');
   await assert.rejects(openTestLog(levelStorage(join(file, 'log'))), (error: HubError) => {

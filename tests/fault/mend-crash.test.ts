@@ -13,6 +13,7 @@ import { after, before, test } from 'node:test';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { parseName } from '../../hub/log/storage/leveldb/names.ts';
 import type { KeyRange } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const EVERYTHING: KeyRange = { gte: Buffer.alloc(0), lt: Buffer.from([0xff]) };
 const CHANGING = [
@@ -125,7 +126,7 @@ for (const [what, damage] of CASES) {
     const damaged = join(base, 'damaged');
     const copy = join(base, 'copy');
     await cp(join(base, 'sound'), damaged, { recursive: true });
-    t.after(() => rm(damaged, { recursive: true, force: true }));
+    afterTest(t, () => rm(damaged, { recursive: true, force: true }));
     await damage(damaged);
     await cp(damaged, copy, { recursive: true });
     const expected = await contents(copy);

@@ -20,6 +20,7 @@ import {
 import { startProblem } from '../../firmware-bridge/child/start-problem.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { askProgram } from '../../hub/machine/ask-program.ts';
+import { afterTest } from '../support/after-test.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
@@ -27,7 +28,7 @@ const NEVER = new AbortController().signal;
 
 async function started(t: TestContext, options: ProgramOptions): Promise<Program> {
   const program = await startProgram(options);
-  t.after(() => program.stop(0));
+  afterTest(t, () => program.stop(0));
   return program;
 }
 
@@ -193,7 +194,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
     const hub = spawn(process.execPath, [main, 'sh', '-c', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    t.after(() => hub.kill('SIGKILL'));
+    afterTest(t, () => hub.kill('SIGKILL'));
     const [line] = await once(createInterface(hub.stdout), 'line');
     const pids = String(line).split(' ').map(Number);
     assert.equal(pids.length, 2);
@@ -246,7 +247,7 @@ test('a program does not get the tokens of the hub', async (t) => {
   const hub = { PATH: '/bin', LC_ALL: 'C', HOLDFAST_TOKEN: 'secret', NODE_OPTIONS: '--x' };
   assert.deepEqual(programEnvironment({ KEY: 'k' }, hub), { PATH: '/bin', LC_ALL: 'C', KEY: 'k' });
   process.env['HOLDFAST_TOKEN'] = 'secret';
-  t.after(() => delete process.env['HOLDFAST_TOKEN']);
+  afterTest(t, () => delete process.env['HOLDFAST_TOKEN']);
   const program = await started(t, { command: 'env', env: { KEY: 'k' } });
   const { lines } = await allOf(program);
   assert.ok(lines.includes('KEY=k') && lines.some((line) => line.startsWith('PATH=')));

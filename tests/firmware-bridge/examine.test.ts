@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { examineLine } from '../../firmware-bridge/modbus/examine.ts';
 import { examineSerial } from '../../firmware-bridge/serial/examine.ts';
 import { serialPortFindings } from '../../hub/machine/serial-port.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import {
   IN_GROUP,
@@ -164,7 +165,7 @@ describe('a Modbus line', () => {
     const port = await freePort();
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    t.after(() => server.close());
+    afterTest(t, () => server.close());
     const transport = { type: 'tcp', host: '127.0.0.1', port } as const;
     const [found] = await examineLine(transport, signal);
     assert.equal(found?.severity, 'ok');

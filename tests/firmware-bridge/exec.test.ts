@@ -12,6 +12,7 @@ import { influx } from '../../firmware-bridge/format/influx.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { ROOT } from '../support/repository.ts';
@@ -25,7 +26,7 @@ async function begun(t: TestContext, options: ReturnType<typeof sh>) {
   const session = new BridgeSession();
   const bridge = await createExecBridge(options);
   session.begin(bridge);
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   return { session, bridge };
 }
 
@@ -177,7 +178,7 @@ test('a gap is told when readings are back', async (t) => {
   await writeFile(flag, '');
   const session = new BridgeSession();
   session.begin(bridge);
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   await until('two messages', () => session.messages.length === 2);
   const [gap, reading] = session.messages;
   assert.deepEqual([gap?.kind, gap?.topic], ['hub.health', 'holdfast/bridge/bridge-1']);
@@ -224,7 +225,7 @@ test('waiting for the log does not count as the time of the program', async (t) 
 
 test('the program gets its environment and its folder, and not the tokens of the hub', async (t) => {
   process.env['HOLDFAST_TOKEN'] = 'secret';
-  t.after(() => delete process.env['HOLDFAST_TOKEN']);
+  afterTest(t, () => delete process.env['HOLDFAST_TOKEN']);
   const folder = await temporaryFolder(t);
   const script = 'echo "$KEY-$HOLDFAST_TOKEN-$(pwd)"';
   const given = { env: { KEY: 'k' }, working_dir: folder, format: 'raw', interval: '1 h' };

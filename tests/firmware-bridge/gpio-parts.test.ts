@@ -30,6 +30,7 @@ import { chooseSysfsChip, sysfsChips } from '../../firmware-bridge/gpio/sysfs/sy
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
+import { afterTest } from '../support/after-test.ts';
 import { ROOT } from '../support/repository.ts';
 import { until } from '../support/until.ts';
 
@@ -402,7 +403,7 @@ test('sysfs: an edge whose event is late counts once, one whose event was swallo
 /** As a Pi 5 and a Pi 4 have it: two chips of which the labels tell which one is the header. */
 function sysTree(t: TestContext): string {
   const root = mkdtempSync(join(tmpdir(), 'holdfast-gpio-sys-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  afterTest(t, () => rmSync(root, { recursive: true, force: true }));
   const chips = [
     ['gpiochip512', 'gpio-brcmstb@107d508500', 32, 'soc/a', 'gpiochip10'],
     ['gpiochip571', 'pinctrl-rp1', 54, 'pci/rp1', 'gpiochip0'],

@@ -13,6 +13,7 @@ import { gpioSpec } from '../../firmware-bridge/gpio/spec.ts';
 import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { BridgeContext } from '../../hub/core/bridge.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { GpiodStandIn } from '../support/gpiod-stand-in.ts';
 import { until } from '../support/until.ts';
 
@@ -56,7 +57,7 @@ class GpioSession {
   constructor(t: TestContext, lines: readonly object[], more: object = {}) {
     this.#options = { lines, ...more };
     this.bridge = this.#bridge();
-    t.after(async () => {
+    afterTest(t, async () => {
       await this.stop();
       this.gpiod.stop();
     });

@@ -9,6 +9,7 @@ import { examineChips } from '../../firmware-bridge/sampling/chip/examine-chips.
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { ROOT } from '../support/repository.ts';
 import { beginOn, SysTree } from '../support/sys-tree.ts';
@@ -127,7 +128,7 @@ test('a chip that measures nothing is nobody to be missed', async (t) => {
 
 test('doctor names the chips, their channels, and what is missing', async (t) => {
   const tree = await board();
-  t.after(() => tree[Symbol.asyncDispose]());
+  afterTest(t, () => tree[Symbol.asyncDispose]());
   const chips = [{ name: 'lm75', device: 'a', channels: [{ channel: 'temp2' }] }];
   const options = hwmonSpec.options.parse({ chips });
   const findings = await examineChips(HWMON, options, new AbortController().signal, tree);

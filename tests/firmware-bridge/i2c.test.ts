@@ -8,6 +8,7 @@ import { i2cSpec } from '../../firmware-bridge/i2c/spec.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { ADAPTER_NAME, I2cMachine } from '../support/i2c-machine.ts';
 import { ROOT } from '../support/repository.ts';
@@ -47,7 +48,7 @@ async function begun(t: TestContext, given: object = {}) {
   await machine.answer(READ, '0x0b 0xb8');
   const session = new BridgeSession();
   const bridge = new I2cBridge(optionsOf(given), await machine.scripted());
-  t.after(async () => {
+  afterTest(t, async () => {
     await session.stop();
     await machine.stop();
   });
@@ -130,7 +131,7 @@ test('a transfer that hangs is ended with all it has started, and is no other on
   assert.match(message, /supply \(0x40 on i2c-7\): no end of the transfer in 200 ms.*SDA/);
   await machine.unmark('stuck');
   const again = new BridgeSession();
-  t.after(() => again.stop());
+  afterTest(t, () => again.stop());
   again.begin(bridge);
   await until('a reading again', () => valuesOf(again, 'supply').length > 0);
   assert.equal(again.messages[0]?.kind, 'hub.health', 'the gap comes first');

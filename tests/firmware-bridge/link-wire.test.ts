@@ -16,6 +16,7 @@ import {
 } from '../../firmware-bridge/link/frame.ts';
 import { readingOf } from '../../firmware-bridge/link/reading.ts';
 import * as wire from '../../firmware-bridge/link/wire.ts';
+import { afterTest } from '../support/after-test.ts';
 import { linkVectors } from '../support/link-vectors.ts';
 
 const TIME = { wallMs: 1_790_000_000_000, synced: true };
@@ -169,7 +170,7 @@ test('whatever its name is, a reading has a topic: without one its device could 
 
 test('the example of each page passes `holdfast check`', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-link-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   for (const page of ['docs/link.md', 'firmware-bridge/firmware/README.md']) {
     const text = await readFile(join(packageRoot(), page), 'utf8');
     const [, example] = /```yaml\n([\s\S]*?)```/.exec(text) ?? [];

@@ -7,6 +7,7 @@ import { modbusSpec } from '../../firmware-bridge/modbus/spec.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { ModbusSession } from '../support/modbus-session.ts';
 import { ROOT } from '../support/repository.ts';
 import { type Manners, ScriptedSlave } from '../support/scripted-slave.ts';
@@ -41,7 +42,7 @@ for (const kind of ['tcp', 'rtu_over_tcp'] as const)
 async function begin(t: TestContext, kind: 'tcp' | 'rtu_over_tcp', given: object = {}) {
   const slave = await ScriptedSlave.start(kind);
   const session = new ModbusSession(optionsOf(slave, given));
-  t.after(async () => {
+  afterTest(t, async () => {
     await session.stop();
     await slave.stop();
   });
@@ -270,7 +271,7 @@ test('errors of the line name it and say what to do', async (t) => {
     [{ type: 'tcp', host: '127.0.0.1', port: 1 }, /127.0.0.1:1: .*ECONNREFUSED.*check that/],
   ] as const) {
     const session = new ModbusSession({ transport, slaves });
-    t.after(() => session.stop());
+    afterTest(t, () => session.stop());
     session.start();
     await until('the loss', () => session.losses.length > 0);
     assert.match(session.losses[0] ?? '', pattern);

@@ -13,6 +13,7 @@ import { HubError } from '../../hub/core/errors.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ROOT } from '../support/repository.ts';
@@ -211,7 +212,7 @@ test('a new one is read, on another bus too', async (t) => {
 
 test('without a bus, and without a sensor, it says what to do', async (t) => {
   const tree = await SysTree.create();
-  t.after(() => tree[Symbol.asyncDispose]());
+  afterTest(t, () => tree[Symbol.asyncDispose]());
   const lost = async (): Promise<string> => {
     const session = new BridgeSession();
     const error = await session.run(bridgeOn(tree)).catch((reason: unknown) => reason);
@@ -239,7 +240,7 @@ test('all sensors of a bus convert at once, once in a cycle', async (t) => {
   await tree.files('devices/w1_bus_master1', { therm_bulk_read: '1\n' });
   await tree.fifo(path); // who writes to it is seen by what is in it
   const seen = await open(tree.path(path), constants.O_RDONLY | constants.O_NONBLOCK);
-  t.after(() => seen.close());
+  afterTest(t, () => seen.close());
   await until('three more', () => cycles() >= 4);
   const { bytesRead } = await seen.read(Buffer.alloc(4_096), 0, 4_096, null);
   assert.ok(bytesRead % 8 === 0 && bytesRead / 8 <= 4, `${bytesRead} bytes`);
@@ -248,7 +249,7 @@ test('all sensors of a bus convert at once, once in a cycle', async (t) => {
 
 test('a value that was converted too long ago is converted anew', async (t) => {
   const tree = await busWith({ [A]: 21_437, [B]: 18_000 });
-  t.after(() => tree[Symbol.asyncDispose]());
+  afterTest(t, () => tree[Symbol.asyncDispose]());
   const path = tree.path('devices/w1_bus_master1/therm_bulk_read');
   const clock = new FakeClock();
   const conversion = new BulkConversion(tree.path('devices/w1_bus_master1'));
@@ -278,7 +279,7 @@ test('the resolution is set, and told when it may not be', async (t) => {
 
 test('doctor names what is there, what is missing and what would be faster', async (t) => {
   const tree = await SysTree.create();
-  t.after(() => tree[Symbol.asyncDispose]());
+  afterTest(t, () => tree[Symbol.asyncDispose]());
   const options = oneWireSpec.options.parse({ sensors: [{ sensor: A, device: 'a' }] });
   const look = async () => {
     const findings = await examine(options, new AbortController().signal, { ...tree, boot: '/b' });

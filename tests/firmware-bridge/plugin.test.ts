@@ -13,6 +13,7 @@ import { WAITING_MESSAGES_MAX } from '../../firmware-bridge/plugin/protocol.ts';
 import { pluginSpec } from '../../firmware-bridge/plugin/spec.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { ROOT } from '../support/repository.ts';
@@ -38,7 +39,7 @@ async function begun(t: TestContext, body: string, options: object = {}) {
   const session = new BridgeSession();
   const bridge = await bridgeOf(await temporaryFolder(t), running(body), options);
   session.begin(bridge);
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   return { session, bridge };
 }
 
@@ -224,13 +225,13 @@ test('what it publishes: text, bytes and JSON, with state that is remembered', a
   const again = new BridgeSession();
   for (const [key, value] of session.state) again.state.set(key, value);
   again.begin(bridge);
-  t.after(() => again.stop());
+  afterTest(t, () => again.stop());
   await until('remembered again', () => again.state.get('count') === 2);
 });
 
 test('what it says: connected, described, counted, logged; and it gets no token', async (t) => {
   process.env['HOLDFAST_TOKEN'] = 'secret';
-  t.after(() => delete process.env['HOLDFAST_TOKEN']);
+  afterTest(t, () => delete process.env['HOLDFAST_TOKEN']);
   const body = `
     bridge.connected();
     bridge.describe('a bit dirty');
@@ -389,7 +390,7 @@ async function thermostat(t: TestContext) {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
   });
-  t.after(() => {
+  afterTest(t, () => {
     server.closeAllConnections();
     server.close();
   });
@@ -469,7 +470,7 @@ test('a plugin in which nothing runs any more is given up', async (t) => {
   const idle = new BridgeSession();
   const says = "  await bridge.publish('a', 1);\n  await new Promise(() => {});";
   idle.begin(await bridgeWith('idle.mjs', running(says)));
-  t.after(() => idle.stop());
+  afterTest(t, () => idle.stop());
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ['top.mjs', 'await new Promise(() => {});', /top\.mjs does not load: does it wait or loop/],
     ['check.mjs', `${running('')}export const check = () => new Promise(() => {});`, /not load/],

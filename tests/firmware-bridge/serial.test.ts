@@ -18,6 +18,7 @@ import type { SerialSession, SessionOutput } from '../../firmware-bridge/serial/
 import { sessionFactory } from '../../firmware-bridge/serial/sessions.ts';
 import { serialSpec } from '../../firmware-bridge/serial/spec.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const optionsOf = (given: object) => serialSpec.options.parse({ port: '/dev/x', ...given });
 
@@ -189,7 +190,7 @@ test('a silence ends a frame of known length, but not when the hub did not read'
 
 test('a port that has hung up ends: it answers zero bytes for ever', async (t) => {
   const ended = await open('/dev/null'); // so does this
-  t.after(() => ended.close());
+  afterTest(t, () => ended.close());
   const binding = {
     fd: ended.fd,
     poller: { once: () => assert.fail('nothing to wait for') },
@@ -223,7 +224,7 @@ interface UsbDevice {
 /** A sysfs with these serial ports. */
 async function system(t: TestContext, devices: readonly UsbDevice[]) {
   const root = await mkdtemp(join(tmpdir(), 'holdfast-serial-'));
-  t.after(() => rm(root, { recursive: true, force: true }));
+  afterTest(t, () => rm(root, { recursive: true, force: true }));
   const folders = { sys: join(root, 'sys'), dev: join(root, 'dev') };
   await mkdir(join(folders.sys, 'class', 'tty', 'tty0'), { recursive: true });
   for (const [i, { name, ids }] of devices.entries()) {
@@ -317,7 +318,7 @@ test('when most frames cannot be used, the status says so, and what to check', (
 
 test('the examples of the README pass `holdfast check`', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-serial-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const readme = await readFile(join(packageRoot(), 'firmware-bridge/serial/README.md'), 'utf8');
   const examples = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   assert.ok(examples.length >= 2);

@@ -12,6 +12,7 @@ import { MACHINE } from '../../hub/machine/roots.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { parsed, problemsOf } from '../config/problems-of.ts';
 import { bridgeContract } from '../contract/bridge.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { ROOT } from '../support/repository.ts';
 import { until } from '../support/until.ts';
@@ -29,7 +30,7 @@ bridgeContract('system', {
 /** Files as the kernel and the firmware of a Pi lay them out; a link is `{ to }`. */
 async function machineOf(t: TestContext, files: Readonly<Record<string, string | { to: string }>>) {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-system-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const write = async (path: string, content: string | { to: string }) => {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     if (typeof content === 'string') await writeFile(join(folder, path), content);
@@ -43,7 +44,7 @@ async function machineOf(t: TestContext, files: Readonly<Record<string, string |
 
 function begun(t: TestContext, bridge: SystemBridge) {
   const session = new BridgeSession();
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   session.begin(bridge);
   /** The newest value of every metric. */
   const values = (): Record<string, unknown> =>

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { addressesOf } from '../../hub/machine/addresses.ts';
 import { tryConnectAny } from '../../hub/machine/try-connect.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const { signal } = new AbortController();
 const of = (name: string, timeoutMs = 20_000) => addressesOf(name, timeoutMs, signal);
@@ -20,7 +21,7 @@ test('addresses are those that the machine gives a name', async () => {
 test('a name server that is away holds nothing up', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-addresses-'));
   const path = process.env['PATH'];
-  t.after(async () => {
+  afterTest(t, async () => {
     process.env['PATH'] = path;
     await rm(folder, { recursive: true });
   });

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { EVENTS_MAX } from '../../hub/api/ingest-events.ts';
 import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView } from '../support/fixed-view.ts';
 import { until } from '../support/until.ts';
 
@@ -28,7 +29,7 @@ async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
     logger: { error: (fields: object) => errors.push(fields) },
     ...options,
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { url, port } = await api.listen();
   const post = (
     body: string | Buffer,
@@ -199,7 +200,7 @@ test('ingest: bodies that would not fit in memory together are refused', async (
   const request = (body: string) =>
     `POST /api/v1/events?topic=a HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n${body}`;
   const sockets = Array.from({ length: 33 }, () => connect(port, '127.0.0.1'));
-  t.after(() => {
+  afterTest(t, () => {
     for (const socket of sockets) socket.destroy();
   });
   let refused = 0;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createApi } from '../../hub/api/server.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView, outageOf } from '../support/fixed-view.ts';
 import { rawGet } from '../support/raw-http.ts';
 
@@ -17,7 +18,7 @@ async function startApi(t: TestContext) {
     consoleDir: join(tmpdir(), 'no-such-console'),
     logger: { error: () => undefined },
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { port } = await api.listen();
   return { view, get: (path: string) => rawGet(port, path) };
 }

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createApi } from '../../hub/api/server.ts';
 import { EventStreams } from '../../hub/api/stream.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView, latestOf, STATUS } from '../support/fixed-view.ts';
 import { until } from '../support/until.ts';
 
@@ -49,7 +50,7 @@ async function startApi(t: TestContext) {
     consoleDir: '',
     logger: { error: () => undefined },
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { port } = await api.listen();
   return { view, api, port };
 }
@@ -63,7 +64,7 @@ async function startStreams(
   const streams = new EventStreams({ view, statusIntervalMs: 20, ...options });
   const server: Server = createServer((_, response) => streams.add(response, {}));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
+  afterTest(t, () => {
     streams.close();
     server.close();
   });

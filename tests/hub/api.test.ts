@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { type ApiOptions, createApi } from '../../hub/api/server.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView, STATUS } from '../support/fixed-view.ts';
 import { type RawAnswer, rawGet } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
@@ -27,7 +28,7 @@ async function startApi(t: TestContext, options: Partial<ApiOptions> = {}) {
     wallMs: () => NOW_MS,
     ...options,
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { port, url } = await api.listen();
   const get = (path: string, headers?: Record<string, string>) => rawGet(port, path, headers);
   return { api, view, errors, port, url, get };
@@ -207,7 +208,7 @@ test('the API: names the port that is taken and what to do', async (t) => {
     consoleDir: '',
     logger: { error: () => undefined },
   });
-  t.after(() => second.close());
+  afterTest(t, () => second.close());
   await assert.rejects(second.listen(), (error) => {
     assert.ok(error instanceof HubError && error.code === 'SERVICE_UNAVAILABLE');
     assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${port} is in use.*http\\.port`));
@@ -268,7 +269,7 @@ test('the API: refuses large headers and bodies', async (t) => {
 
 async function consoleFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-console-'));
-  t.after(() => rm(folder, { recursive: true }));
+  afterTest(t, () => rm(folder, { recursive: true }));
   await mkdir(join(folder, 'assets'));
   await writeFile(join(folder, 'index.html'), '<title>Holdfast</title>');
   await writeFile(join(folder, '.hidden'), 'hidden');

@@ -6,6 +6,7 @@ import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { BridgeRunner, type BridgeRunnerOptions } from '../../hub/intake/bridges.ts';
+import { afterTest } from '../support/after-test.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
 import { until } from '../support/until.ts';
 
@@ -26,7 +27,7 @@ async function runner(
     logger: pino({ level: 'silent' }),
     ...given,
   });
-  t.after(() => bridge.stop());
+  afterTest(t, () => bridge.stop());
   return { fixture, bridge };
 }
 

@@ -6,6 +6,7 @@ import { DELIVERED } from '../../hub/core/sink.ts';
 import { ClaimCheckedSink } from '../../hub/forward/claim-check/claim-checked-sink.ts';
 import type { ObjectStore } from '../../hub/forward/claim-check/object-store.ts';
 import { decodeForTest } from '../contract/sink-events.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   append,
   cursorBalance,
@@ -31,7 +32,7 @@ async function forwarderWith(t: TestContext, store: ObjectStore | undefined) {
   const sink = new ClaimCheckedSink(inner, above, { ...options, store, whyNoStore });
   const log = await testLog(t);
   const forwarder = forwarderOf(log, inner, { sink });
-  t.after(() => forwarder.stop());
+  afterTest(t, () => forwarder.stop());
   return { log, inner, forwarder };
 }
 

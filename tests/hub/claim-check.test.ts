@@ -14,6 +14,7 @@ import {
 import { ClaimCheckedSink } from '../../hub/forward/claim-check/claim-checked-sink.ts';
 import type { ObjectStore } from '../../hub/forward/claim-check/object-store.ts';
 import { decodeForTest, eventOf } from '../contract/sink-events.ts';
+import { afterTest } from '../support/after-test.ts';
 import { MemorySink } from '../support/memory-sink.ts';
 import { objectFarSide, storeFor } from '../support/object-far-side.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
@@ -99,7 +100,7 @@ async function sinkWith(t: TestContext) {
   const store = storeFor(side);
   const inner = new MemorySink();
   const sink = new ClaimCheckedSink(inner, bytesAbove, optionsFor(store));
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   const deliver = async (batch: Batch): Promise<Delivery> =>
     await sink.send(await sink.encode(batch), never());
   return { side, inner, sink, deliver };
@@ -157,7 +158,7 @@ test('claim check: what is stored counts as sent', async (t) => {
   const side = await objectFarSide(t);
   const inner = Object.assign(new MemorySink(), { sizeOf: () => 50, wireBytes: () => 70 });
   const sink = new ClaimCheckedSink(inner, bytesAbove, optionsFor(storeFor(side)));
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   const claimed = await sink.encode(batchOfSizes([1, 20_000]));
   const size = sink.sizeOf?.(claimed) ?? 0;
   assert.ok(size > 20_050 && size < 22_000, `${size}`);

@@ -9,6 +9,7 @@ import {
   showCommand,
 } from '../../hub/cli/dead-letters.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { afterTest } from '../support/after-test.ts';
 import { deadLetterOf } from '../support/fixed-dead-letters.ts';
 import { FixedView } from '../support/fixed-view.ts';
 import { freePort } from '../support/free-port.ts';
@@ -34,7 +35,7 @@ async function startApi(t: TestContext) {
     consoleDir: '',
     logger: { error: () => undefined },
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { url } = await api.listen();
   const common = { sink: 'cloud', json: false, url };
   /** Runs one of the commands. */

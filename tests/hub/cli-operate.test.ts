@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { createApi } from '../../hub/api/server.ts';
 import { type OperateOptions, pauseCommand, skipCommand } from '../../hub/cli/operate.ts';
 import { HubError } from '../../hub/core/errors.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView, STATUS, sinkStatusOf } from '../support/fixed-view.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 21, 4);
@@ -14,7 +15,7 @@ async function startApi(t: TestContext) {
     ...{ view, hubId: 'gw', host: '127.0.0.1', port: 0, consoleDir: '' },
     logger: { error: () => undefined },
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { url } = await api.listen();
   let out = '';
   const stdout = { write: (text: string) => (out += text) };

@@ -8,6 +8,7 @@ import { replayCommand } from '../../hub/cli/replay.ts';
 import { timeArgument } from '../../hub/cli/time.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import type { ReplayJob } from '../../hub/core/status.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FixedView } from '../support/fixed-view.ts';
 import { freePort } from '../support/free-port.ts';
 
@@ -32,7 +33,7 @@ async function startApi(t: TestContext, token?: string) {
     consoleDir: '',
     logger: { error: () => undefined },
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   return { view, ...(await api.listen()) };
 }
 
@@ -101,7 +102,7 @@ test('holdfast replay: asks the hub, and says what it will send', async (t) => {
 
 test('holdfast replay: finds the hub and its token in the configuration', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'));
-  t.after(() => rm(folder, { recursive: true }));
+  afterTest(t, () => rm(folder, { recursive: true }));
   const config = join(folder, 'holdfast.yaml');
   const token = 'correct-horse-battery-staple';
   const { view, url, port } = await startApi(t, token);

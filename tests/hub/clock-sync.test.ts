@@ -8,6 +8,7 @@ import { ntpd } from '../../hub/clock/ntpd.ts';
 import type { SyncSource } from '../../hub/clock/sync-source.ts';
 import { SyncWatch } from '../../hub/clock/sync-watch.ts';
 import { timesyncd } from '../../hub/clock/timesyncd.ts';
+import { afterTest } from '../support/after-test.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { until } from '../support/until.ts';
 
@@ -26,7 +27,7 @@ class Programs {
     await mkdir(programs.folder);
     const { PATH } = process.env;
     process.env['PATH'] = programs.folder;
-    t.after(() => {
+    afterTest(t, () => {
       process.env['PATH'] = PATH ?? ['/usr/bin', '/bin'].join(delimiter);
     });
     return programs;
@@ -176,7 +177,7 @@ async function watching(t: TestContext, daemons: readonly SyncSource[], uptimeMs
     wallMs: () => clock.wallMs,
     monotonicMs: () => clock.monotonicMs,
   });
-  t.after(() => watch.stop());
+  afterTest(t, () => watch.stop());
   const pass = (ms: number) => {
     clock.wallMs += ms;
     clock.monotonicMs += ms;

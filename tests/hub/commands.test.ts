@@ -9,6 +9,7 @@ import type {
   CommandOutcome,
   CommandRequest,
 } from '../../hub/core/command.ts';
+import { afterTest } from '../support/after-test.ts';
 import { type BrokerFixture, brokerFixture, inbox } from '../support/broker-fixture.ts';
 import { payloadsOf, SOMEBODY } from '../support/operating.ts';
 import { until } from '../support/until.ts';
@@ -87,7 +88,7 @@ async function start(t: TestContext, keptMax?: number, clock = systemClock()): P
       started.commands = await make();
     },
   };
-  t.after(() => started.commands.stop());
+  afterTest(t, () => started.commands.stop());
   return started;
 }
 

@@ -9,6 +9,7 @@ import { Settlement } from '../../hub/forward/settlement.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { deadLetterKey, deadLetterRange, numberOfKey } from '../../hub/log/keys.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { interposed, MemoryDisk } from '../support/fault-storage.ts';
 import { append, cursorBalance, many, SINK_ID } from '../support/forwarding.ts';
@@ -19,7 +20,7 @@ const WINDOW_MS = 60_000;
 
 async function opened(t: TestContext, storage: Storage, clock = new FakeClock()) {
   const log = await openTestLog(storage, { clock, sinks: SINKS });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   return log;
 }
 

@@ -8,6 +8,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { packageRoot } from '../../config/find-file.ts';
 import { renderReport } from '../../hub/cli/doctor-report.ts';
 import type { Finding } from '../../hub/core/finding.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { holdfast, hubYaml, runHub } from '../support/hub-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -63,7 +64,7 @@ describe('holdfast doctor', () => {
   it('finds a taken port, a missing serial port and a sink that is away', async (t) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
-    t.after(() => server.close());
+    afterTest(t, () => server.close());
     const address = server.address();
     assert.ok(address && typeof address === 'object');
     const { port } = address;

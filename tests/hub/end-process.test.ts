@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { ROOT } from '../support/repository.ts';
 
 const MODULE = join(ROOT, 'dist', 'hub', 'end-process.js');
@@ -12,7 +13,7 @@ const LIMITS = { timeout: 20_000, killSignal: 'SIGQUIT' } as const;
 
 test('a process ends although the kernel does not return from a file', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-end-'));
-  t.after(() => rm(folder, { recursive: true }));
+  afterTest(t, () => rm(folder, { recursive: true }));
   // opening one waits for somebody who writes
   execFileSync('mkfifo', [join(folder, 'hangs'), join(folder, 'late')]);
   const endOf = (work: string, code: number) =>

@@ -13,6 +13,7 @@ import { HttpSink } from '../../sinks/http/sink.ts';
 import { httpSinkSpec } from '../../sinks/http/spec.ts';
 import { parsed } from '../config/problems-of.ts';
 import { sinkContext } from '../contract/sink.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { append, forwarderOf, SINK_ID, testLog } from '../support/forwarding.ts';
 import { MemorySink } from '../support/memory-sink.ts';
@@ -33,7 +34,7 @@ class CountingFarSide {
     this.#server.on('connection', (socket) => this.#sockets.add(socket));
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
-    t.after(() => {
+    afterTest(t, () => {
       this.#server.closeAllConnections();
       this.#server.close();
     });
@@ -87,7 +88,7 @@ async function budgeted(t: TestContext, { log, clock, url, budget }: Setup) {
     batch: { eventsMax: 5_000, bytesMax: MIB, lingerMs: 0 },
     budget: await budgetOf(config, '127.0.0.1:1', log, clock),
   });
-  t.after(() => forwarder.stop());
+  afterTest(t, () => forwarder.stop());
   await forwarder.start();
   return forwarder;
 }
@@ -159,7 +160,7 @@ test('tries that fail use the budget up, and no more than that', async (t) => {
   const budget = '{ bytes_per_day: 200 KiB, timezone: UTC }';
   const forwarder = await budgeted(t, { log, clock, url, budget });
   const tick = setInterval(() => clock.advance(20), 1);
-  t.after(() => clearInterval(tick));
+  afterTest(t, () => clearInterval(tick));
   await isHeld(forwarder, 'budget_day');
   assert.ok(
     far.bytes >= 0.8 * 200 * KIB && far.bytes <= 1.05 * 200 * KIB,

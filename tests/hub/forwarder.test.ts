@@ -5,6 +5,7 @@ import { HubError } from '../../hub/core/errors.ts';
 import type { HubEvent } from '../../hub/core/event.ts';
 import { DELIVERED } from '../../hub/core/sink.ts';
 import { Recovery } from '../../hub/forward/recovery.ts';
+import { afterTest } from '../support/after-test.ts';
 import { interposed } from '../support/fault-storage.ts';
 import {
   append,
@@ -53,7 +54,7 @@ test('forwarder: goes on where it was after a restart, without a repetition', as
   await stopped.stop();
   await before.close();
   const log = await openTestLog(folder);
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log);
   await forwarder.start();
   await until('the rest', () => forwarder.status().lagEvents === 0);
@@ -398,7 +399,7 @@ test('forwarder: a log that cannot be read for a moment neither ends the process
         },
       }),
   });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   // beyond what the log keeps in memory of recent blocks
   for (let i = 0; i < 60; i++) await append(log, many(10), 'normal', Buffer.alloc(20_000));
   const batch = { eventsMax: 7, bytesMax: 1024 ** 2, lingerMs: 0 };

@@ -9,6 +9,7 @@ import type { EventLog } from '../../hub/log/log.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { type HistoryQuery, history } from '../../hub/process/history.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { type Filling, fillStorage } from '../support/filled-log.ts';
 import { openTestLog } from '../support/log-fixture.ts';
@@ -46,11 +47,11 @@ function counted(log: EventLog) {
 
 async function filledLog(t: TestContext, filling: Omit<Filling, 'clock'>) {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const clock = new FakeClock();
   await fillStorage(levelStorage(join(folder, 'log')), { ...filling, clock });
   const log = await openTestLog(levelStorage(join(folder, 'log')), { clock });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   return { endMs: clock.wallMs(), ...counted(log) };
 }
 

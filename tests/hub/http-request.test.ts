@@ -11,11 +11,12 @@ import { type TestContext, test } from 'node:test';
 import { type HttpRequest, httpAgent, httpRequest, refusal } from '../../hub/core/http-request.ts';
 import { codeOf } from '../contract/sink.ts';
 import { type Answer, startTestServer } from '../contract/sink-http-server.ts';
+import { afterTest } from '../support/after-test.ts';
 
 async function ask(t: TestContext, address: string, more: Partial<HttpRequest> = {}) {
   const url = new URL(address);
   const agent = more.agent ?? (await httpAgent(url, {}, '/'));
-  t.after(() => agent.destroy());
+  afterTest(t, () => agent.destroy());
   const signal = new AbortController().signal;
   return await httpRequest({
     url,
@@ -38,7 +39,7 @@ async function startRawServer(t: TestContext, talk: (socket: Socket) => void): P
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(async () => {
+  afterTest(t, async () => {
     for (const socket of sockets) socket.destroy();
     server.close();
     await once(server, 'close');
@@ -160,7 +161,7 @@ test('nobody listens, or no such host: SINK_DISCONNECTED', async (t) => {
 
 test('silence, a drip without end, and a body nobody reads: SINK_TIMEOUT', async (t) => {
   const timers: NodeJS.Timeout[] = [];
-  t.after(() => timers.forEach(clearInterval));
+  afterTest(t, () => timers.forEach(clearInterval));
   const talks: readonly ((socket: Socket) => void)[] = [
     (socket) => socket.resume(),
     (socket) => {
@@ -181,7 +182,7 @@ test('silence, a drip without end, and a body nobody reads: SINK_TIMEOUT', async
 
 test('a connection that is never made: SINK_TIMEOUT', async (t) => {
   let resolving: NodeJS.Timeout | undefined;
-  t.after(() => clearTimeout(resolving));
+  afterTest(t, () => clearTimeout(resolving));
   const lookup = () => {
     resolving = setTimeout(() => {}, 60_000); // a resolver that answers long after the test
   };
@@ -216,7 +217,7 @@ function openssl(folder: string, ...args: string[]): void {
 /** A private authority, a server certificate for `name`, and a client certificate. */
 async function certificates(t: TestContext, name: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-tls-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
   const ca = ['-subj', '/CN=ca', '-keyout', 'ca.key', '-out', 'ca.pem'];
   openssl(folder, 'req', '-x509', ...key, ...ca);
@@ -240,7 +241,7 @@ async function startTlsServer(t: TestContext, folder: string) {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(async () => {
+  afterTest(t, async () => {
     server.closeAllConnections();
     server.close();
     await once(server, 'close');

@@ -16,11 +16,12 @@ import { compareVersions } from '../../hub/log/storage/leveldb/table-block.ts';
 import { openTable, type TablePart } from '../../hub/log/storage/leveldb/table-reader.ts';
 import { writeTable } from '../../hub/log/storage/leveldb/table-writer.ts';
 import { Versions, writeState } from '../../hub/log/storage/leveldb/version-edit.ts';
+import { afterTest } from '../support/after-test.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-leveldb-'));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  afterTest(t, () => rm(path, { recursive: true, force: true }));
   return path;
 }
 

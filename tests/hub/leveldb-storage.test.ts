@@ -22,6 +22,7 @@ import { readFramed, writeFramed } from '../../hub/log/storage/leveldb/framing.t
 import { parseName } from '../../hub/log/storage/leveldb/names.ts';
 import { openTable } from '../../hub/log/storage/leveldb/table-reader.ts';
 import type { KeyRange, Storage } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const KEYS: KeyRange = { gte: Buffer.from('b'), lt: Buffer.from('c') };
 const ALL: KeyRange = { gte: Buffer.alloc(0), lt: Buffer.from([0xff]) };
@@ -35,7 +36,7 @@ interface Place {
 
 async function place(t: TestContext): Promise<Place> {
   const data = await mkdtemp(join(tmpdir(), 'holdfast-storage-'));
-  t.after(() => rm(data, { recursive: true, force: true }));
+  afterTest(t, () => rm(data, { recursive: true, force: true }));
   return { data, log: join(data, 'log'), lost: join(data, 'lost+found') };
 }
 

@@ -8,6 +8,7 @@ import { Recovery } from '../../hub/forward/recovery.ts';
 import { outagesOf } from '../../hub/hub-outages.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { httpSinkSpec } from '../../sinks/http/spec.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BlackHoleProxy } from '../support/black-hole-proxy.ts';
 import { append, forwarderOf, openTestLog, type Tuning } from '../support/forwarding.ts';
 import { type HttpFarSide, httpFarSide } from '../support/http-far-side.ts';
@@ -42,7 +43,7 @@ async function forwarders(t: TestContext, url: string, count: number, tuning: Tu
       return forwarder;
     }),
   );
-  t.after(async () => {
+  afterTest(t, async () => {
     for (const forwarder of started) await forwarder.stop();
     await log.close();
   });
@@ -83,7 +84,7 @@ test('outages: a far side that takes connections and answers 500 is not hammered
   side.mode = '500';
   const proxy = new BlackHoleProxy(portOf(side));
   await proxy.plug();
-  t.after(() => proxy.close());
+  afterTest(t, () => proxy.close());
   const { publish, started } = await forwarders(t, `http://127.0.0.1:${proxy.port}/`, 1);
   await publish();
   await until('probed', () => proxy.connections >= 5);
@@ -95,7 +96,7 @@ test('outages: a delivery that a pulled cable has swallowed is sent again when i
   const side = await httpFarSide(t);
   const proxy = new BlackHoleProxy(portOf(side));
   await proxy.plug();
-  t.after(() => proxy.close());
+  afterTest(t, () => proxy.close());
   const { publish, started } = await forwarders(t, `http://127.0.0.1:${proxy.port}/`, 1);
   await publish();
   await until('the first is there', () => side.unique === 1);
@@ -123,7 +124,7 @@ test('outages: F23: an outage of any number of tries is no attempt of any event'
   const sink = new MemorySink();
   const retry = { delayMinMs: 0.01, delayMaxMs: 0.01, attemptsMax: 1 };
   const forwarder = forwarderOf(log, sink, { retry });
-  t.after(async () => {
+  afterTest(t, async () => {
     await forwarder.stop();
     await log.close();
   });

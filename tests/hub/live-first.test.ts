@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HubError } from '../../hub/core/errors.ts';
 import { DELIVERED } from '../../hub/core/sink.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import {
   append,
@@ -80,10 +81,10 @@ test('live_first: over a restart in the middle nothing is lost or sent twice by 
   await before.close();
   assert.ok(stopped.ahead.length > 0, 'in the middle of it');
   const log = await openTestLog(folder, { clock });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   assert.deepEqual(log.cursors.get(SINK_ID, 'normal'), stopped);
   const next = forwarderOf(log, second, { ...LIVE_FIRST, clock });
-  t.after(() => next.stop());
+  afterTest(t, () => next.stop());
   await next.start();
   await until('all delivered', () => next.status().lagEvents === 0);
   assert.deepEqual([...first.taken, ...second.taken].sort(), offsets(0, 1_080).sort());

@@ -7,6 +7,7 @@ import type { EventLog } from '../../hub/log/log.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
 import { LatestValues } from '../../hub/process/latest-values.ts';
 import { LiveView } from '../../hub/process/live.ts';
+import { afterTest } from '../support/after-test.ts';
 import { stillClock } from '../support/decode-fixture.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 import { until } from '../support/until.ts';
@@ -38,7 +39,7 @@ function startView(t: TestContext, log: EventLog) {
     },
   });
   view.start();
-  t.after(() => view.stop());
+  afterTest(t, () => view.stop());
   const present = (device: string) => view.latest({ device })[0]?.value;
   return { view, counts, lines, present };
 }

@@ -14,6 +14,7 @@ import type { Lane } from '../../hub/core/event.ts';
 import { markFile } from '../../hub/log/mark.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { createDecoder } from '../../hub/process/decode/decoder.ts';
+import { afterTest } from '../support/after-test.ts';
 import { appended, openTestLog, settleTo } from '../support/log-fixture.ts';
 
 const MAIN = fileURLToPath(new URL('../../hub/main.js', import.meta.url));
@@ -53,7 +54,7 @@ after(() => rm(sound, { recursive: true, force: true }));
 
 async function copied(t: TestContext): Promise<string> {
   const data = await mkdtemp(join(tmpdir(), 'holdfast-log-cli-'));
-  t.after(() => rm(data, { recursive: true, force: true }));
+  afterTest(t, () => rm(data, { recursive: true, force: true }));
   await cp(sound, data, { recursive: true });
   return data;
 }
@@ -254,7 +255,7 @@ test('--lost: what was set aside with a whole log, and with a damaged file, is e
 test('a log that a hub has open is left alone', async (t) => {
   const data = await copied(t);
   const log = await openData(data);
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { status, stderr } = spawned('verify', '--data', data);
   assert.equal(status, 73);
   assert.match(stderr, new RegExp(`is in use by process ${process.pid};`));

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import { eventLogContract } from '../contract/event-log.ts';
+import { afterTest } from '../support/after-test.ts';
 import { openTestLog } from '../support/log-fixture.ts';
 import { MemoryLog } from '../support/memory-log.ts';
 
@@ -11,7 +12,7 @@ eventLogContract({
   async open(t) {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-log-'));
     const log = await openTestLog(levelStorage(folder));
-    t.after(async () => {
+    afterTest(t, async () => {
       await log.close();
       await rm(folder, { recursive: true });
     });

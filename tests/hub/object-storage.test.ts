@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import type { StoredObject } from '../../hub/forward/claim-check/object-store.ts';
 import type { S3StoreOptions } from '../../hub/forward/claim-check/s3-store.ts';
 import { StoredKeys } from '../../hub/forward/claim-check/stored-keys.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   type ObjectFarSide,
   objectFarSide,
@@ -15,7 +16,7 @@ import { until } from '../support/until.ts';
 /** Connections of one sink, closed after the test. */
 function uploadsFor(t: TestContext, side: ObjectFarSide, more: Partial<S3StoreOptions> = {}) {
   const uploads = storeFor(side, more).open();
-  t.after(() => uploads.close());
+  afterTest(t, () => uploads.close());
   return uploads;
 }
 
@@ -33,7 +34,7 @@ test('object storage: what is stored is the content, with type, event and topic'
   const side = await objectFarSide(t);
   const store = storeFor(side);
   const uploads = store.open();
-  t.after(() => uploads.close());
+  afterTest(t, () => uploads.close());
   assert.equal(await uploads.put(objectOf('hello'), never()), 5);
   const object = side.objects.get('holdfast/gw/a1b2/normal/7-ab');
   assert.equal(object?.content.toString(), 'hello');
@@ -61,7 +62,7 @@ test('object storage: the same object is sent once, a replay sends it again', as
   const side = await objectFarSide(t);
   const shared = storeFor(side);
   const sinks = [1, 2, 3].map(() => shared.open());
-  t.after(() => sinks.map((sink) => sink.close()));
+  afterTest(t, () => sinks.map((sink) => sink.close()));
   const [store = shared.open()] = sinks;
   const together = sinks.map((sink) => sink.put(objectOf('hello'), never()));
   assert.deepEqual((await Promise.all(together)).sort(), [0, 0, 5]);
@@ -76,7 +77,7 @@ test('object storage: who waited for another upload that failed sends it itself'
   const side = await objectFarSide(t);
   const shared = storeFor(side, { timeoutMs: 60_000 });
   const [one, store] = [shared.open(), shared.open()];
-  t.after(() => [one, store].map((sink) => sink.close()));
+  afterTest(t, () => [one, store].map((sink) => sink.close()));
   side.mode = 'hang';
   const first = new AbortController();
   const given = new Error('the first one stops');
@@ -191,7 +192,7 @@ test('object storage: what goes over the wire is counted for the sink that sent 
   const side = await objectFarSide(t);
   const shared = storeFor(side);
   const [one, other] = [shared.open(), shared.open()];
-  t.after(() => [one, other].map((sink) => sink.close()));
+  afterTest(t, () => [one, other].map((sink) => sink.close()));
   const large = objectOf('x'.repeat(100_000));
   await one.put(large, never());
   await other.put(large, never());

@@ -6,6 +6,7 @@ import type { Lane, Message } from '../../hub/core/event.ts';
 import { Outages } from '../../hub/forward/outages.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { OutageRecords } from '../../hub/log/outage-records.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeSchedule } from '../support/fake-schedule.ts';
 import { openTestLog, SINK_ID, testLog } from '../support/forwarding.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -183,7 +184,7 @@ test('outages: a hundred are kept, the newest', async (t) => {
   assert.deepEqual([ids.length, ids[0], ids.at(-1)], [100, 130, 31]);
   await log.close();
   const again = await openTestLog(folder, { clock: schedule.clock });
-  t.after(() => again.close());
+  afterTest(t, () => again.close());
   const history = await historyOf(again, schedule);
   assert.deepEqual(
     history.outages.list().map(({ id }) => id),

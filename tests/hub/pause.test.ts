@@ -6,6 +6,7 @@ import { DELIVERED } from '../../hub/core/sink.ts';
 import type { Forwarder } from '../../hub/forward/forwarder.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { pauseKey } from '../../hub/log/keys.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   append,
   cursorBalance,
@@ -96,7 +97,7 @@ test('pause: a damaged record of it still says that nothing may be sent', async 
   });
   await before.close();
   const log = await openTestLog(folder);
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log);
   await forwarder.start();
   assert.deepEqual([forwarder.status().state, forwarder.status().detail], ['paused', 'paused']);

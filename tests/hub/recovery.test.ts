@@ -7,6 +7,7 @@ import type { HubError } from '../../hub/core/errors.ts';
 import { hostPortOf, parseHostPort } from '../../hub/core/host-port.ts';
 import { type FarSideLink, Recovery } from '../../hub/forward/recovery.ts';
 import { tcpConnect } from '../../hub/forward/tcp-connect.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeSchedule } from '../support/fake-schedule.ts';
 import { freePort } from '../support/free-port.ts';
 import { hanging } from '../support/memory-sink.ts';
@@ -255,7 +256,7 @@ test('recovery: a link so full that probes fail beside the delivery does not cut
 test('recovery: a probe of the machine connects, closes at once, and tells when nobody listens', async (t) => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
+  afterTest(t, () => server.close());
   const address = server.address();
   assert.ok(address && typeof address === 'object');
   const closed = new Promise<void>((resolve) => {

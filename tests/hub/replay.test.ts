@@ -7,6 +7,7 @@ import { DELIVERED } from '../../hub/core/sink.ts';
 import { type ReplayJob, replayEnded } from '../../hub/core/status.ts';
 import type { Forwarder } from '../../hub/forward/forwarder.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryDisk } from '../support/fault-storage.ts';
 import {
@@ -216,7 +217,7 @@ test('replay: goes on where it was after a crash', async (t) => {
   await before.close();
 
   const log = await openTestLog(folder, { clock });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log, { clock });
   assert.equal(forwarder.replays.job(1)?.state, 'running');
   await forwarder.start();
@@ -289,7 +290,7 @@ test('replay: a log that needs room takes it from a replay, which counts what is
   const clock = new FakeClock();
   const folder = await temporaryFolder(t);
   const log = await openTestLog(folder, { clock, bytesMax: 200_000 });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const payload = randomBytes(1_000);
   for (let event = 0; event < 100; event++) await append(log, ['a'], 'normal', payload);
   const { forwarder, sink } = await forwarding(t, log, { clock });
@@ -407,7 +408,7 @@ test('replay: what is asked for and what is cancelled survives a power cut', asy
   await forwarder.replays.cancel(1);
   disk.powerCut();
   log = await open();
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const [first, second] = log.replays.of(SINK_ID);
   assert.equal(first?.state, 'cancelled');
   assert.ok(second && !replayEnded(second.state), 'it waits, or its turn has come');
@@ -449,11 +450,11 @@ test('replay: the other sinks have nothing to do with it', async (t) => {
   const clock = new FakeClock();
   const folder = await temporaryFolder(t);
   const log = await openTestLog(folder, { clock, sinks: [SINK_ID, 'other'] });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   await append(log, many(50));
   const [ours, other] = [await forwarding(t, log, { clock }), new MemorySink()];
   const otherForwarder = forwarderOf(log, other, { clock, id: 'other' });
-  t.after(() => otherForwarder.stop());
+  afterTest(t, () => otherForwarder.stop());
   for (const forwarder of [ours.forwarder, otherForwarder]) {
     await forwarder.start();
     await delivered(forwarder);

@@ -6,6 +6,7 @@ import { DEAD_LETTERS_MAX, DeadLetters } from '../../hub/forward/dead-letters.ts
 import { Settlement } from '../../hub/forward/settlement.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { interposed } from '../support/fault-storage.ts';
 import {
   append,
@@ -147,7 +148,7 @@ test('settlement: the rewind point and the instance outlive a restart of the hub
   await first.settle(await runOf(before, 0, 6), []);
   await before.close();
   const after = await openTestLog(folder, { clock });
-  t.after(() => after.close());
+  afterTest(t, () => after.close());
   const second = new Settlement(after, SINK_ID, clock, WINDOW_MS);
   assert.equal(offsetOf(after), 6);
   assert.equal(second.seen('two'), true);
@@ -190,7 +191,7 @@ test('dead letters: no write has the cursor behind them without them', async (t)
   let gate = Promise.resolve();
   const storage = noting(notes, () => gate);
   const log = await openTestLog(await temporaryFolder(t), { storage });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   await append(log, many(3));
   const settlement = new Settlement(log, SINK_ID, handClock(), 0);
   const letters = new DeadLetters(log, SINK_ID);
@@ -224,7 +225,7 @@ test('dead letters: counted, numbered on and kept with their payload over a rest
   await new Settlement(before, SINK_ID, handClock(), 0).settle(run, [first.add(one, 'bad', 7)]);
   await before.close();
   const log = await openTestLog(folder);
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const letters = new DeadLetters(log, SINK_ID);
   await letters.load();
   assert.equal(letters.count, 1);

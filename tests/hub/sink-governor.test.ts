@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { Budget } from '../../hub/core/budget.ts';
 import { Governor } from '../../hub/forward/governor/governor.ts';
 import { Route } from '../../hub/forward/governor/route.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { append, forwarderOf, many, testLog } from '../support/forwarding.ts';
 import { MemorySink } from '../support/memory-sink.ts';
@@ -72,7 +73,7 @@ async function governed(t: TestContext, limits: Partial<Budget>, confirmWindowMs
     reopen: async () => sink,
     budget: { governor, route, save: () => {}, saveNow: async () => {} },
   });
-  t.after(() => forwarder.stop());
+  afterTest(t, () => forwarder.stop());
   return { clock, log, far, sink, forwarder };
 }
 

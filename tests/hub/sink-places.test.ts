@@ -15,6 +15,7 @@ import {
 } from '../../hub/log/keys.ts';
 import type { Rename, SinkPlace } from '../../hub/log/sink-places.ts';
 import type { WriteOperation } from '../../hub/log/storage/storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { MemoryDisk } from '../support/fault-storage.ts';
 import { append, many } from '../support/forwarding.ts';
 import { openTestLog } from '../support/log-fixture.ts';
@@ -29,7 +30,7 @@ function logOn(t: TestContext) {
   const open = async (sinks: readonly SinkPlace[], more = {}) => {
     const observer = { renamed: (rename: Rename) => renames.push(rename) };
     const log = await openTestLog(disk.storage(), { sinks, observer, ...more });
-    t.after(() => log.close().catch(() => undefined));
+    afterTest(t, () => log.close().catch(() => undefined));
     return log;
   };
   return { disk, open, renames };

@@ -8,6 +8,7 @@ import type { Forwarder } from '../../hub/forward/forwarder.ts';
 import type { SkipTarget } from '../../hub/forward/skipper.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
 import { offsetAt } from '../../hub/log/read/offset-at.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   append,
   cursorBalance,
@@ -160,7 +161,7 @@ test('skip: what was skipped stays so after a restart, and can be replayed', asy
   await skipBeforeStart(before, stopped);
   await before.close();
   const log = await openTestLog(folder);
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log);
   await forwarder.start();
   await until('nothing waits', () => forwarder.status().lagEvents === 0);

@@ -7,6 +7,7 @@ import {
   SpanExporter,
   type SpanExporterOptions,
 } from '../../hub/observe/tracing/span-exporter.ts';
+import { afterTest } from '../support/after-test.ts';
 import { OtlpReceiver, otlpReceiver } from '../support/otlp-receiver.ts';
 import { until } from '../support/until.ts';
 
@@ -53,7 +54,7 @@ function exporterOf(t: TestContext, url: string, more: Partial<SpanExporterOptio
     ...more,
   });
   exporter.start();
-  t.after(() => exporter.stop());
+  afterTest(t, () => exporter.stop());
   return { exporter, told };
 }
 
@@ -95,7 +96,7 @@ test('spans: a collector that is away, hangs, cuts or is busy gets them when it 
   const { exporter, told } = exporterOf(t, url);
   exporter.add(spanOf(1));
   await until('the first try', () => told.warned.length > 0);
-  t.after(() => receiver.stop());
+  afterTest(t, () => receiver.stop());
   await receiver.start();
   for (const answer of ['hang', 'cut', 503, 429] as const) {
     receiver.answer = answer;

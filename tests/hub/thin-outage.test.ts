@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HubError } from '../../hub/core/errors.ts';
 import { LANES } from '../../hub/core/event.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
+import { afterTest } from '../support/after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { cursorBalance, forwarding, SINK_ID } from '../support/forwarding.ts';
 import { appended } from '../support/log-fixture.ts';
@@ -28,7 +29,7 @@ test('a far side that was down gets the figures of everything, and every alarm',
     clock,
     sinks: [{ id: SINK_ID, start: 'oldest' }],
   });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log, {
     clock,
     batch: { eventsMax: 333, bytesMax: 1024 ** 2, lingerMs: 0 },
@@ -93,7 +94,7 @@ test('a far side that is slow gets each event once while what it has not read is
   const log = await openThinLog(levelStorage(join(await temporaryFolder(t), 'log')), bytesMax, {
     sinks: [{ id: SINK_ID, start: 'oldest' }],
   });
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   const { sink, forwarder } = await forwarding(t, log, {
     batch: { eventsMax: 100, bytesMax: 1024 ** 2, lingerMs: 0 },
   });

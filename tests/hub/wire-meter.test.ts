@@ -9,12 +9,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { httpAgent, httpRequest } from '../../hub/core/http-request.ts';
 import { headerBytes, WireMeter } from '../../hub/core/wire-meter.ts';
+import { afterTest } from '../support/after-test.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 async function listening(t: TestContext, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => server.close());
+  afterTest(t, () => server.close());
   const { port } = server.address() as AddressInfo;
   return port;
 }

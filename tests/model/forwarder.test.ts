@@ -14,6 +14,7 @@ import { sumOfLost } from '../../hub/core/lost-counts.ts';
 import type { Forwarder } from '../../hub/forward/forwarder.ts';
 import type { CursorState } from '../../hub/log/cursor-state.ts';
 import type { DurableLog } from '../../hub/log/durable-log.ts';
+import { afterTest } from '../support/after-test.ts';
 import { ChaosBook, SETTLED_WITHIN_MS } from '../support/chaos-book.ts';
 import { ChaosSink, type ChaosWorld, idOf, poisonText } from '../support/chaos-sink.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -259,7 +260,7 @@ async function check({ log, forwarder, world, ...counted }: Simulation): Promise
 test('model: hours of chaos leave every book exact', async (t) => {
   const first = chooseSeed();
   t.diagnostic(`seed ${first}, ${SEEDS} of them, ${HOURS} h each`);
-  t.after(() => mock.timers.reset());
+  afterTest(t, () => mock.timers.reset());
   for (let seed = first; seed < first + SEEDS; seed++) {
     const simulation = new Simulation(seed);
     try {

@@ -10,6 +10,7 @@ import { parseConfig } from '../../config/load.ts';
 import type { Status } from '../../hub/core/status.ts';
 import { startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
+import { afterTest } from '../support/after-test.ts';
 import { until } from '../support/until.ts';
 import { hasVictoriaMetrics, startVictoriaMetrics } from '../support/victoria-metrics.ts';
 
@@ -23,10 +24,10 @@ const WINDOW = '8 s';
 test('what VictoriaMetrics forgot when it was killed is sent again', async (t) => {
   if (!hasVictoriaMetrics(t)) return;
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   let farStartedMs = Date.now();
   const far = await startVictoriaMetrics();
-  t.after(() => far.stop());
+  afterTest(t, () => far.stop());
   const text = `
     hub: { id: gateway, data_dir: . }
     mqtt: { anonymous: true, listeners: [{ type: tcp, host: 127.0.0.1, port: 0 }] }
@@ -42,9 +43,9 @@ test('what VictoriaMetrics forgot when it was killed is sent again', async (t) =
   const config = parseConfig(text, { file: 'test.yaml', baseDir: folder }, {});
   const logger = await createLogger({ level: 'silent' });
   const hub = await startHub({ config, version: 'test', logger });
-  t.after(() => hub.stop());
+  afterTest(t, () => hub.stop());
   const client = await mqtt.connectAsync(`mqtt://${hub.mqtt[0]}`);
-  t.after(() => client.endAsync(true));
+  afterTest(t, () => client.endAsync(true));
 
   const startMs = Date.now() - 3_600_000;
   let published = 0;

@@ -9,6 +9,7 @@ import { packageRoot } from '../../config/find-file.ts';
 import { parseConfig } from '../../config/load.ts';
 import { startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
+import { afterTest } from '../support/after-test.ts';
 import { startChromium } from '../support/chromium.ts';
 import { openConsole } from '../support/console-page.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
@@ -29,9 +30,9 @@ async function startSite(t: TestContext, refused: number) {
   const config = parseConfig(text, { file: 'site.yaml', baseDir: await temporaryFolder(t) }, {});
   const logger = await createLogger({ level: 'silent' });
   const hub = await startHub({ config, version: '0.1.0', logger });
-  t.after(() => hub.stop());
+  afterTest(t, () => hub.stop());
   const client = await mqtt.connectAsync(`mqtt://${hub.mqtt[0]}`);
-  t.after(() => client.endAsync(true));
+  afterTest(t, () => client.endAsync(true));
   for (let n = 0; n < EVENTS; n++) {
     const payload = JSON.stringify({ n, note: 'bench 4, behind the door' });
     await client.publishAsync('site/greenhouse/bench-4/soil', payload, { qos: 1 });

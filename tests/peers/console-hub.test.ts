@@ -10,6 +10,7 @@ import { packageRoot } from '../../config/find-file.ts';
 import { parseConfig } from '../../config/load.ts';
 import { startHub } from '../../hub/hub.ts';
 import { createLogger } from '../../hub/observe/logger.ts';
+import { afterTest } from '../support/after-test.ts';
 import { startChromium } from '../support/chromium.ts';
 import { checkLiveValue, openConsole } from '../support/console-page.ts';
 import { freePort } from '../support/free-port.ts';
@@ -29,7 +30,7 @@ const SITE = [
 
 async function startSite(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const text = `
     hub: { id: greenhouse-1, data_dir: . }
     mqtt: { anonymous: true, listeners: [{ type: tcp, host: 127.0.0.1, port: 0 }] }
@@ -45,9 +46,9 @@ async function startSite(t: TestContext) {
     version: '0.1.0',
     logger: await createLogger({ level: 'silent' }),
   });
-  t.after(() => hub.stop());
+  afterTest(t, () => hub.stop());
   const client = await mqtt.connectAsync(`mqtt://${hub.mqtt[0]}`);
-  t.after(() => client.endAsync(true));
+  afterTest(t, () => client.endAsync(true));
   return { hub, client };
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { startChromium } from '../support/chromium.ts';
 import { buildConsole } from '../support/console-build.ts';
 import { type ConsoleFixtureOptions, startConsoleFixture } from '../support/console-fixture.ts';
@@ -8,9 +9,9 @@ import { checkLiveValue, openConsole } from '../support/console-page.ts';
 
 async function serveConsole(t: TestContext, options: Partial<ConsoleFixtureOptions> = {}) {
   const built = await buildConsole();
-  t.after(() => built.remove());
+  afterTest(t, () => built.remove());
   const hub = await startConsoleFixture({ dir: built.dir, ...options });
-  t.after(() => hub.close());
+  afterTest(t, () => hub.close());
   return hub;
 }
 

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectAsync } from 'mqtt';
+import { afterTest } from '../support/after-test.ts';
 import { inbox } from '../support/broker-fixture.ts';
 import {
   bridgeStatus,
@@ -206,7 +207,7 @@ test('over MQTT: an answer, an error, no answer, and one after kill -9', async (
     const url = `mqtt://127.0.0.1:${hub.mqttPort}`;
     const client = await connectAsync(url, { clientId: 'pump', clean: false, reconnectPeriod: 0 });
     client.on('error', () => {}); // the hub is killed
-    t.after(() => client.end(true));
+    afterTest(t, () => client.end(true));
     return client;
   };
   const pump = await connect(first);
@@ -251,7 +252,7 @@ test('to a port whose device does not listen: what has expired is never written'
   const folder = await temporaryFolder(t);
   const terminals = new PseudoTerminals(join(folder, 'port'), join(folder, 'device'));
   await terminals.plugIn();
-  t.after(() => terminals.unplug());
+  afterTest(t, () => terminals.unplug());
   const hub = await started(t, folder, [
     `bridges: [{ id: scale, type: serial, port: ${terminals.port}, flow_control: xon_xoff, frame_bytes_max: 32 KiB, write: {} }]`,
   ]);

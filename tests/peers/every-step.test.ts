@@ -13,6 +13,7 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 import { checkStep, seenIn } from './every-step-check.ts';
 import { DAMAGES } from './every-step-damage.ts';
@@ -205,7 +206,7 @@ test('a fault at any step loses nothing', async (t) => {
   const seed = chooseSeed();
   t.diagnostic(`seed ${seed}`);
   const folder = await mkdtemp(join(fastFolder(), 'holdfast-steps-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   const rig = new Rig(folder);
   const steps = chosen(await stepsOf(t, rig, await rig.scenarios()), seededRandom(seed));
   const endMs = performance.now() + SAMPLED_MS;

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Status } from '../../hub/core/status.ts';
 import { canRun, countFrom } from '../power-cut/commands.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
@@ -48,7 +49,7 @@ test('kills, a full volume and damaged files', async (t) => {
   const twice = publishers(t, 3, { port, name: 'twice', qos: 2, window: 3, padding: 60 });
   const all = [...once, ...twice];
   let hub = await runHub(t, volume.folder, yaml);
-  t.after(async () => {
+  afterTest(t, async () => {
     await hub.kill('SIGKILL');
     await volume.close();
   });

@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ReceivedStatus } from '../../hub/core/status.ts';
 import { RESERVE_BYTES } from '../../hub/log/room/reserve.ts';
 import { canRun, countFrom } from '../power-cut/commands.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { type HttpFarSide, httpFarSide } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, holdfast, hubYaml, runHub } from '../support/hub-process.ts';
@@ -38,6 +39,7 @@ interface Setup {
 
 async function setUp(t: TestContext, whenFull: string, freeBytesMin: string): Promise<Setup> {
   const volume = new Volume();
+  afterTest(t, () => volume.close());
   const far = await httpFarSide(t);
   const retry = 'retry: { delay_min: 50 ms, delay_max: 500 ms }';
   const capacity = `{ bytes_max: 1 GiB, free_bytes_min: ${freeBytesMin}, when_full: ${whenFull} }`;
@@ -49,7 +51,6 @@ async function setUp(t: TestContext, whenFull: string, freeBytesMin: string): Pr
     [`log: { capacity: ${capacity}, lanes: { alarm: ["site/a/alarm0/#"] } }`],
   );
   const hub = await runHub(t, volume.folder, yaml);
-  t.after(() => volume.close()); // after the hub has been killed
   await hub.ready();
   const port = hub.mqttPort;
   const alarms = publishers(t, 1, { port, name: 'alarm', qos: 1, window: 1 });

@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { holdfastHub } from '../../grafana-dashboards/holdfast-hub.ts';
 import { BRIDGE_STATES, SINK_STATES } from '../../grafana-dashboards/states.ts';
+import { afterTest } from '../support/after-test.ts';
 import { DASHBOARD, type DashboardModel } from '../support/dashboard-model.ts';
 import {
   type Answer,
@@ -155,7 +156,7 @@ async function stopHub(hub: ChildProcess): Promise<void> {
 /** Runs the hub until everything a panel can show has happened, a restart included. */
 async function feed(t: TestContext): Promise<VictoriaMetrics> {
   const cleanups: Cleanup[] = [];
-  t.after(async () => {
+  afterTest(t, async () => {
     for (const cleanup of cleanups.toReversed()) await cleanup(); // the folder is in use until last
   });
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-grafana-'));

@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { I2cBridge } from '../../firmware-bridge/i2c/i2c.ts';
 import { i2cSpec } from '../../firmware-bridge/i2c/spec.ts';
 import { toolPath } from '../../firmware-bridge/i2c/tool-shell.ts';
+import { afterTest } from '../support/after-test.ts';
 import { BridgeSession } from '../support/bridge-session.ts';
 import { I2cMachine } from '../support/i2c-machine.ts';
 import { ROOT } from '../support/repository.ts';
@@ -60,7 +61,7 @@ async function begin(t: TestContext, devices: readonly object[]) {
   const given = { bus: 7, interval: '100 ms', timeout: '500 ms', devices };
   const bridge = new I2cBridge(i2cSpec.options.parse(given), { roots: machine.roots, env });
   const session = new BridgeSession();
-  t.after(async () => {
+  afterTest(t, async () => {
     await session.stop();
     await machine.stop();
   });
@@ -161,7 +162,7 @@ test('a bus that is stuck is given up in time, leaves no program behind, and com
   assert.doesNotMatch(left, /i2ctransfer -y 7 .*@0x40/);
   await bus.machine.unmark('stuck');
   const again = new BridgeSession();
-  t.after(() => again.stop());
+  afterTest(t, () => again.stop());
   again.begin(bridge);
   await until('a reading again', () => lastOf(again, 'supply') === ALL_READ.supply);
 });

@@ -5,6 +5,7 @@ import type { Decode, Reading } from '../../hub/core/event.ts';
 import { influxSinkSpec } from '../../sinks/influx/spec.ts';
 import { codeOf, connect, deliver, sinkContext, until } from '../contract/sink.ts';
 import { batchOf, decodeForTest, eventOf, START_MS } from '../contract/sink-events.ts';
+import { afterTest } from '../support/after-test.ts';
 import {
   hasVictoriaMetrics,
   startVictoriaMetrics,
@@ -15,7 +16,7 @@ const never = (): AbortSignal => new AbortController().signal;
 
 async function start(t: TestContext): Promise<VictoriaMetrics> {
   const far = await startVictoriaMetrics();
-  t.after(() => far.stop());
+  afterTest(t, () => far.stop());
   return far;
 }
 
@@ -27,7 +28,7 @@ async function createSink(
 ) {
   const options = influxSinkSpec.options.parse({ url, ...more });
   const sink = await influxSinkSpec.create(options, sinkContext('/nonexistent', { decode }));
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   return sink;
 }
 

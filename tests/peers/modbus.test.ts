@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { hasModbusPeer, ModbusBench } from '../support/modbus-peer.ts';
 import { ModbusSession } from '../support/modbus-session.ts';
 import { until } from '../support/until.ts';
@@ -48,7 +49,7 @@ async function onLine(t: TestContext, setting: Setting = {}) {
   const peer = await bench.slaveOnLine(t, setting.units ?? 1);
   const transport = { type: 'rtu', port: bench.port, baud_rate: 115200 };
   const session = new ModbusSession(optionsOf(transport, setting));
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   return { bench, peer, session };
 }
 
@@ -56,7 +57,7 @@ async function overTcp(t: TestContext, setting: Setting = {}) {
   const bench = await ModbusBench.make(t);
   const { peer, port } = await bench.slaveOverTcp(t, setting.units ?? 1);
   const session = new ModbusSession(optionsOf({ type: 'tcp', host: '127.0.0.1', port }, setting));
-  t.after(() => session.stop());
+  afterTest(t, () => session.stop());
   return { bench, peer, port, session };
 }
 

@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_proces
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import { afterTest } from '../support/after-test.ts';
 import { brokerFixture } from '../support/broker-fixture.ts';
 import { until } from '../support/until.ts';
 
@@ -27,7 +28,7 @@ async function subscribe(t: TestContext, port: number, ...options: string[]): Pr
   const format = ['-F', '%t %q %r %p'];
   const args = ['-h', '127.0.0.1', '-p', String(port), '-d', ...format, ...options];
   const process = spawn('stdbuf', ['-oL', 'mosquitto_sub', ...args]);
-  t.after(() => process.kill());
+  afterTest(t, () => process.kill());
   const subscriber: Subscriber = { lines: [], process };
   let state: 'connecting' | 'subscribed' = 'connecting';
   let rest = '';

@@ -10,6 +10,7 @@ import { signedHeaders } from '../../hub/core/aws-signature.ts';
 import type { StoredObject } from '../../hub/forward/claim-check/object-store.ts';
 import { S3Store, type S3StoreOptions } from '../../hub/forward/claim-check/s3-store.ts';
 import { startTestServer } from '../contract/sink-http-server.ts';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually, hubYaml, runHub } from '../support/hub-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -47,7 +48,7 @@ async function gateway(t: TestContext): Promise<Gateway | undefined> {
   const options = ['--port', address, '--access', access, '--secret', secret, '--quiet'];
   const where = ['posix', '--sidecar', metadata, root];
   const server = spawn(PROGRAM, [...options, ...where], { stdio: 'ignore' });
-  t.after(async () => {
+  afterTest(t, async () => {
     server.kill('SIGKILL');
     if (server.exitCode === null && server.signalCode === null) await once(server, 'close');
   });
@@ -77,7 +78,7 @@ function uploadsFor(t: TestContext, url: string, more: Partial<S3StoreOptions> =
     ...more,
   });
   const uploads = store.open();
-  t.after(() => uploads.close());
+  afterTest(t, () => uploads.close());
   return uploads;
 }
 

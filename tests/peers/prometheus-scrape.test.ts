@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { z } from 'zod';
+import { afterTest } from '../support/after-test.ts';
 import { freePort } from '../support/free-port.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
@@ -84,7 +85,7 @@ test('Prometheus scrapes OpenMetrics, and keeps the exemplars', async (t) => {
     { stdio: 'ignore' },
   );
   const ended = once(prometheus, 'close');
-  t.after(async () => {
+  afterTest(t, async () => {
     prometheus.kill('SIGKILL');
     await ended;
   });

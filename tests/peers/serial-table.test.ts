@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { bridgeStatus } from '../support/command-client.ts';
 import { eventually, type HubProcess, hubYaml, runHub } from '../support/hub-process.ts';
 import { hasSocat, PseudoTerminals } from '../support/pseudo-terminal.ts';
@@ -127,7 +128,7 @@ async function runTable(
   random: () => number,
 ) {
   for (const { terminals } of devices) {
-    t.after(() => terminals.unplug());
+    afterTest(t, () => terminals.unplug());
     await terminals.plugIn();
   }
   const hub = await runHub(
@@ -174,7 +175,7 @@ test('serial: every framing, checksum and format, half frames, noise and bit err
   t.diagnostic(`${table.length} combinations, ${FRAMES} frames each`);
   for (let from = 0; from < table.length; from += BRIDGES_MAX) {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-table-'));
-    t.after(() => rm(folder, { recursive: true, force: true }));
+    afterTest(t, () => rm(folder, { recursive: true, force: true }));
     const devices = table
       .slice(from, from + BRIDGES_MAX)
       .map((combination, i) => makeDevice(combination, from + i, folder, random));

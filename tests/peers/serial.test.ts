@@ -12,6 +12,7 @@ import { systemClock } from '../../hub/clock/system-clock.ts';
 import type { BadFrameReason, BridgeContext } from '../../hub/core/bridge.ts';
 import { describeError, HubError } from '../../hub/core/errors.ts';
 import { BridgeRunner } from '../../hub/intake/bridges.ts';
+import { afterTest } from '../support/after-test.ts';
 import { type BrokerFixture, brokerFixture } from '../support/broker-fixture.ts';
 import { carriedOut, commandNow, giveCommand } from '../support/command-client.ts';
 import { httpFarSide } from '../support/http-far-side.ts';
@@ -29,7 +30,7 @@ const REOPENED_MS_MAX = 5_000;
 async function wire(t: TestContext, folder: string, name = 'port'): Promise<PseudoTerminals> {
   const terminals = new PseudoTerminals(join(folder, name), join(folder, `${name}-device`));
   await terminals.plugIn();
-  t.after(() => terminals.unplug());
+  afterTest(t, () => terminals.unplug());
   return terminals;
 }
 
@@ -156,7 +157,7 @@ test(`serial: ${CYCLES} times unplugged and plugged in again, each time under an
   });
   const framer = createFramer({ framing: 'lines', checksum: 'crc16_ccitt', frame_bytes_max: 256 });
   const line = (n: number) => framer.encode(Buffer.from(`{"n":${n}}`));
-  t.after(() => runner.stop());
+  afterTest(t, () => runner.stop());
   let sent = 0;
   let slowestMs = 0;
   for (let cycle = 0; cycle <= CYCLES; cycle++) {

@@ -1,6 +1,7 @@
 /** Power cuts rebuilt from a recording of all that a disk was sent. See recorded-disk.ts. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 import { canRun, countFrom } from './commands.ts';
 import { RecordedDisk, type State } from './recorded-disk.ts';
@@ -16,7 +17,7 @@ const TIMEOUT_MS = 60_000 + STATES * 5_000;
 
 function undone(t: TestContext): UndoStack {
   const undo = new UndoStack();
-  t.after(() => undo.undo());
+  afterTest(t, () => undo.undo());
   return undo;
 }
 

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { chooseSeed, seededRandom } from '../support/seeded-random.ts';
 import { checkDataFolder, type Findings } from './check-data-folder.ts';
 import { canRun, countFrom } from './commands.ts';
@@ -34,7 +35,7 @@ class Machine {
   readonly #uml: Uml;
 
   constructor(t: TestContext) {
-    t.after(() => this.#undo.undo());
+    afterTest(t, () => this.#undo.undo());
     this.#folder = makeWorkspace(this.#undo);
     this.#uml = new Uml(join(this.#folder, 'uml'));
     this.#disk = join(this.#folder, 'disk.img');

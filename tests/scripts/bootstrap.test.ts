@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../support/after-test.ts';
 import { ROOT } from '../support/repository.ts';
 import { until } from '../support/until.ts';
 
@@ -22,7 +23,7 @@ class Clone {
   readonly folder = mkdtempSync(join(tmpdir(), 'holdfast-clone-'));
 
   constructor(t: TestContext) {
-    t.after(() => rmSync(this.folder, { recursive: true, force: true }));
+    afterTest(t, () => rmSync(this.folder, { recursive: true, force: true }));
     for (const name of [
       '.gitignore',
       'biome.json',
@@ -166,7 +167,7 @@ test('a lock whose holder is gone is taken over, one whose holder lives is waite
   clone.write('dist/.bootstrap-lock', '4194305 1'); // above the largest pid of Linux
   assert.equal((await clone.run('build')).exitCode, 0);
   const holder = clone.start('start');
-  t.after(() => holder.kill('SIGKILL'));
+  afterTest(t, () => holder.kill('SIGKILL'));
   await once(holder.stdout, 'data'); // running, so it has a pid and a start time to name
   assert.ok(!existsSync(clone.path('dist/.bootstrap-lock')), 'not held while the hub runs');
   holder.kill('SIGTERM');
@@ -176,7 +177,7 @@ test('a lock whose holder is gone is taken over, one whose holder lives is waite
 test('start hands over arguments and exit code, and each Ctrl-C once', async (t) => {
   const clone = new Clone(t);
   const child = clone.start('start', '--config', 'my.yaml');
-  t.after(() => child.kill('SIGKILL'));
+  afterTest(t, () => child.kill('SIGKILL'));
   let out = '';
   child.stdout.on('data', (data) => {
     out += data;

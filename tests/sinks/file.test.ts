@@ -19,12 +19,13 @@ import { gunzipSync } from 'node:zlib';
 import { fileSinkSpec } from '../../sinks/file/spec.ts';
 import { codeOf, connect, deliver, sinkContext, sinkContract, until } from '../contract/sink.ts';
 import { batchOf, eventOf } from '../contract/sink-events.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 
 async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-file-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  afterTest(t, () => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -103,7 +104,7 @@ test('file: an event that a crash left in the file is not written again', async 
   await deliver(before, 1, 500);
   await before.close(never());
   const after = await createSink(dataDir);
-  t.after(() => after.close(never()));
+  afterTest(t, () => after.close(never()));
   await connect(after);
   await after.send(await after.encode(batchOf(2, 4, 'alarm')), never());
   await deliver(after, 401, 50);
@@ -136,7 +137,7 @@ test('file: events of another log with the same offsets are written', async (t) 
 test('file: a range sent again long after is written again', async (t) => {
   const dataDir = await temporaryFolder(t);
   const sink = await createSink(dataDir);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await deliver(sink, 1, 5);
   await connect(sink);
@@ -169,7 +170,7 @@ test('file: a torn line longer than one reading step is cut off', async (t) => {
   const dataDir = await temporaryFolder(t);
   const path = join(dataDir, 'out', 'cloud.ndjson');
   const sink = await createSink(dataDir);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await deliver(sink, 1, 2);
   await sink.close(never());
@@ -182,7 +183,7 @@ test('file: a torn line longer than one reading step is cut off', async (t) => {
 test('file: a payload with line breaks is one line', async (t) => {
   const dataDir = await temporaryFolder(t);
   const sink = await createSink(dataDir);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   const payloads = ['[1,\r\n2]\n', '"\u2028"', 'a\nb'];
   const events = payloads.map((payload, offset) => eventOf({ offset, payload }));
@@ -198,7 +199,7 @@ test('file: rotation by size keeps order and the newest files', async (t) => {
   const dataDir = await temporaryFolder(t);
   const folder = join(dataDir, 'out');
   const sink = await createSink(dataDir, { rotate: { bytes_max: '4 KiB', files_max: 3 } });
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   for (let i = 0; i < 20; i++) await deliver(sink, i * 8, 8);
   await until(async () => (await files(folder)).length === 4, 'three closed files');
@@ -213,7 +214,7 @@ test('file: closed files are compressed, but for the newest', async (t) => {
   const folder = join(dataDir, 'out');
   const rotate = { bytes_max: '4 KiB' };
   const sink = await createSink(dataDir, { rotate, compression: 'gzip' });
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   for (let i = 0; i < 10; i++) await deliver(sink, i * 8, 8);
   await connect(sink); // looks for work that was left
@@ -232,7 +233,7 @@ test('file: an old file is closed, and only once', async (t) => {
   const dataDir = await temporaryFolder(t);
   const folder = join(dataDir, 'out');
   const sink = await createSink(dataDir, { rotate: { age_max: '1 s' } });
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await deliver(sink, 1, 1);
   const laterMs = Date.now() + 1_500;
@@ -252,7 +253,7 @@ test('file: after a crash right after a rotation, the closed file is looked at t
   await before.close(never());
   await rename(join(folder, 'cloud.ndjson'), join(folder, 'cloud.00000001.ndjson'));
   const after = await createSink(dataDir);
-  t.after(() => after.close(never()));
+  afterTest(t, () => after.close(never()));
   await connect(after);
   await deliver(after, 3, 5);
   assert.deepEqual(await offsets(folder), range(1, 7));
@@ -262,7 +263,7 @@ test('file: deleted or replaced while it is written, nothing goes into the void'
   const dataDir = await temporaryFolder(t);
   const folder = join(dataDir, 'out');
   const sink = await createSink(dataDir);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await deliver(sink, 1, 2);
   await rm(join(folder, 'cloud.ndjson'));
@@ -285,7 +286,7 @@ test('file: a full volume is SINK_DISCONNECTED; a half-written batch leaves no t
   const folder = join(dataDir, 'out');
   await mkdir(folder);
   const sink = await createSink(dataDir);
-  t.after(async () => {
+  afterTest(t, async () => {
     await sink.close(never());
     spawnSync('umount', [folder], { stdio: 'ignore' });
     await rm(dataDir, { recursive: true, force: true });
@@ -320,7 +321,7 @@ test('file: a write that ends in the middle of a line is taken back', async (t) 
   const dataDir = await temporaryFolder(t);
   const path = join(dataDir, 'out', 'cloud.ndjson');
   const sink = await createSink(dataDir);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await deliver(sink, 1, 5);
   const { length } = await readFile(path);
@@ -328,7 +329,7 @@ test('file: a write that ends in the middle of a line is taken back', async (t) 
     t.skip('needs prlimit: apt-get install util-linux');
     return;
   }
-  t.after(() => limitFileSize('unlimited'));
+  afterTest(t, () => limitFileSize('unlimited'));
   const batch = await sink.encode(batchOf(6, 20));
   assert.equal((await codeOf(sink.send(batch, never()))).code, 'SINK_DISCONNECTED');
   assert.equal((await readFile(path)).length, length + 700, 'the line is torn');

@@ -4,6 +4,7 @@ import { httpSinkSpec } from '../../sinks/http/spec.ts';
 import { codeOf, connect, sinkContext, sinkContract } from '../contract/sink.ts';
 import { batchOf } from '../contract/sink-events.ts';
 import { type Behaviour, type SeenRequest, startTestServer } from '../contract/sink-http-server.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 
@@ -52,7 +53,7 @@ test('http: the request that a receiver gets', async (t) => {
   const headers = { 'X-Tenant': 'blue' };
   const sink = await createSink(`${far.url}/in?k=1`, { headers, token: 's3cret' });
   await connect(sink);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await sink.send(await sink.encode(batchOf(7, 3, 'alarm')), never());
   const [request] = far.taken;
   assert.ok(request);
@@ -75,7 +76,7 @@ test('http: NDJSON, readings, PUT, and no compression', async (t) => {
   const options = { format: 'ndjson', content: 'readings', compression: 'none', method: 'PUT' };
   const sink = await createSink(far.url, options);
   await connect(sink);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await sink.send(await sink.encode(batchOf(7, 2)), never());
   const [request] = far.taken;
   assert.ok(request);
@@ -97,7 +98,7 @@ test('http: one connection carries all batches', async (t) => {
   far.server.on('connection', () => connections++);
   const sink = await createSink(far.url);
   await connect(sink);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   for (let i = 0; i < 5; i++) await sink.send(await sink.encode(batchOf(i, 1)), never());
   assert.equal(connections, 1);
 });
@@ -123,7 +124,7 @@ test('http: the far side is silent: SINK_TIMEOUT', async (t) => {
   const far = await startTestServer(t, () => 'stall');
   const sink = await createSink(far.url, { timeout: '100 ms' });
   await connect(sink);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   const error = await codeOf(sink.send(await sink.encode(batchOf(1, 1)), never()));
   assert.equal(error.code, 'SINK_TIMEOUT');
 });

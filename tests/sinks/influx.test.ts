@@ -7,6 +7,7 @@ import { influxSinkSpec } from '../../sinks/influx/spec.ts';
 import { codeOf, connect, sinkContext, sinkContract } from '../contract/sink.ts';
 import { batchOf, decodeForTest, eventOf, START_MS } from '../contract/sink-events.ts';
 import { type Behaviour, type SeenRequest, startTestServer } from '../contract/sink-http-server.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 
@@ -226,7 +227,7 @@ test('influx: the requests that v1 and v2 get', async (t) => {
 test('influx: events without readings are not sent, and delivered', async (t) => {
   const far = await startTestServer(t, ok);
   const sink = await createSink(far.url);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   const payloads = ['{"a":1}', '"text"', '\u0000'];
   const events = payloads.map((payload, offset) => eventOf({ offset, payload }));
@@ -238,7 +239,7 @@ test('influx: events without readings are not sent, and delivered', async (t) =>
 test('influx: times that the far side would drop in silence are rejected by name', async (t) => {
   const far = await startTestServer(t, ok);
   const sink = await createSink(far.url);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   const dayMs = 86_400_000;
   const times = [5_000, START_MS, Date.now() + dayMs, Date.now() + 3 * dayMs, Number.NaN, 1e300];
@@ -258,7 +259,7 @@ test('influx: a missing database or bucket halts the sink; a bad point does not'
     isWrite(request) ? { status: 400, body } : ok(request),
   );
   const sink = await createSink(far.url);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   const cases: readonly [string, string][] = [
     ['{"error":"database is required"}', 'SINK_REFUSED'],
     ['{"code":"not found","message":"bucket \\"b\\" not found"}', 'SINK_REFUSED'],
@@ -292,7 +293,7 @@ test('influx: with a confirm window, connecting names the instance', async (t) =
     victoria(() => startTime),
   );
   const sink = await createSink(far.url, { confirm_window: '60 s' });
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   assert.deepEqual(await sink.connect(never()), { instance: '1700000000' });
   startTime = 1_700_000_009;
   assert.deepEqual(await sink.connect(never()), { instance: '1700000009' });
@@ -301,7 +302,7 @@ test('influx: with a confirm window, connecting names the instance', async (t) =
   assert.equal(error.code, 'SINK_REFUSED');
   assert.match(error.message, /confirm_window cannot notice a restart/);
   const plain = await createSink(far.url);
-  t.after(() => plain.close(never()));
+  afterTest(t, () => plain.close(never()));
   assert.deepEqual(await plain.connect(never()), {});
 });
 
@@ -312,7 +313,7 @@ test('influx: a restart behind an idle connection is noticed with the next batch
     victoria(() => startTime),
   );
   const sink = await createSink(far.url, { confirm_window: '60 s' });
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   const send = async (n: number) => sink.send(await sink.encode(batchOf(n, 1)), never());
   await send(1);
@@ -333,7 +334,7 @@ test('influx: a restart behind an idle connection is noticed with the next batch
 test('influx: a far side that knows only the path for writing is written to', async (t) => {
   const far = await startTestServer(t, (request) => ({ status: isWrite(request) ? 204 : 404 }));
   const sink = await createSink(far.url);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await sink.connect(never());
   await sink.send(await sink.encode(batchOf(1, 1)), never());
   assert.equal(far.taken.length, 1);

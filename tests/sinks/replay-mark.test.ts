@@ -11,6 +11,7 @@ import { httpSinkSpec } from '../../sinks/http/spec.ts';
 import { connect, sinkContext } from '../contract/sink.ts';
 import { batchOf, decodeForTest } from '../contract/sink-events.ts';
 import { startTestServer } from '../contract/sink-http-server.ts';
+import { afterTest } from '../support/after-test.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 async function send(sink: Sink, batch: Batch): Promise<void> {
@@ -39,7 +40,7 @@ test('replay mark: an HTTP far side sees it, and a batch that it has not seen ye
   const options = httpSinkSpec.options.parse({ url: far.url });
   const sink = await httpSinkSpec.create(options, sinkContext('/nonexistent'));
   await connect(sink);
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   const batch = batchOf(7, 3);
   const sent = [batch, replayOf(batch, 1), replayOf(batch, 2), replayOf(batch, 2)];
   for (const each of sent) await sink.send(await sink.encode(each), never());
@@ -60,7 +61,7 @@ test('replay mark: an HTTP far side sees it, and a batch that it has not seen ye
 
 test('replay mark: a file gets the lines again, though it has them', async (t) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'holdfast-file-'));
-  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  afterTest(t, () => rm(dataDir, { recursive: true, force: true }));
   const options = fileSinkSpec.options.parse({ path: 'out' });
   const create = () => fileSinkSpec.create(options, sinkContext(dataDir));
   const first = await create();
@@ -68,7 +69,7 @@ test('replay mark: a file gets the lines again, though it has them', async (t) =
   await send(first, batchOf(0, 10));
   await first.close(never());
   const sink = await create(); // knows what is in the file
-  t.after(() => sink.close(never()));
+  afterTest(t, () => sink.close(never()));
   await connect(sink);
   await send(sink, replayOf(batchOf(0, 5), 1));
   await send(sink, batchOf(5, 8)); // what a crash makes come again

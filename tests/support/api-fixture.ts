@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type ApiOptions, createApi } from '../../hub/api/server.ts';
+import { afterTest } from './after-test.ts';
 import type { FixedView } from './fixed-view.ts';
 import { type RawAnswer, rawGet } from './raw-http.ts';
 
@@ -19,7 +20,7 @@ export async function startApi(t: TestContext, view: FixedView, options: Partial
     logger: { error: () => undefined },
     ...options,
   });
-  t.after(() => api.close());
+  afterTest(t, () => api.close());
   const { port } = await api.listen();
   const ask = (method: string, path: string, body?: string, headers = {}) =>
     rawGet(port, path, { ...(body === undefined ? {} : JSON_TYPE), ...headers }, method, body);

@@ -16,6 +16,7 @@ import { openLog } from '../../hub/log/open-log.ts';
 import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
+import { afterTest } from './after-test.ts';
 import { memoryMark } from './memory-mark.ts';
 import { connectRaw } from './raw-mqtt.ts';
 import { until } from './until.ts';
@@ -214,7 +215,7 @@ export async function brokerFixture(
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-broker-'));
   const fixture = new BrokerFixture(folder, options);
   await fixture.start();
-  t.after(async () => {
+  afterTest(t, async () => {
     await fixture.stop();
     await rm(folder, { recursive: true, force: true });
   });

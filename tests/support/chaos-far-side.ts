@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
+import { afterTest } from './after-test.ts';
 import { ChaosBook, type FarEvent } from './chaos-book.ts';
 import { seededRandom } from './seeded-random.ts';
 
@@ -221,6 +222,6 @@ function farEvent({ id, source, backfill }: WireEvent): FarEvent {
 export async function chaosFarSide(t: TestContext, options: ChaosOptions): Promise<ChaosFarSide> {
   const side = new ChaosFarSide(options);
   await side.start();
-  t.after(() => side.stop());
+  afterTest(t, () => side.stop());
   return side;
 }

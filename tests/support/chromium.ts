@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { type Browser, chromium } from 'playwright-core';
+import { afterTest } from './after-test.ts';
 
 const EXECUTABLE = '/usr/bin/chromium';
 
@@ -25,6 +26,6 @@ export async function startChromium(t: TestContext): Promise<Browser | undefined
     return undefined;
   }
   const browser = await chromium.launch({ executablePath: EXECUTABLE, args: ARGUMENTS });
-  t.after(() => browser.close());
+  afterTest(t, () => browser.close());
   return browser;
 }

@@ -14,6 +14,7 @@ import { openLog } from '../../hub/log/open-log.ts';
 import { NO_RESERVE } from '../../hub/log/room/reserve.ts';
 import { levelStorage } from '../../hub/log/storage/level-storage.ts';
 import type { Storage } from '../../hub/log/storage/storage.ts';
+import { afterTest } from './after-test.ts';
 import { memoryMark } from './memory-mark.ts';
 import { MemorySink } from './memory-sink.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -50,7 +51,7 @@ export function openTestLog(
 /** A log in a folder of its own, closed after the test. */
 export async function testLog(t: TestContext, clock?: Clock): Promise<DurableLog> {
   const log = await openTestLog(await temporaryFolder(t), clock ? { clock } : {});
-  t.after(() => log.close());
+  afterTest(t, () => log.close());
   return log;
 }
 
@@ -113,7 +114,7 @@ export function forwarderOf(log: DurableLog, sink: Sink<Batch>, tuning: Tuning =
 export async function forwarding(t: TestContext, log: DurableLog, tuning: Tuning = {}) {
   const sink = new MemorySink();
   const forwarder = forwarderOf(log, sink, tuning);
-  t.after(() => forwarder.stop());
+  afterTest(t, () => forwarder.stop());
   return { sink, forwarder };
 }
 

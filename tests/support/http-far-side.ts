@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
+import { afterTest } from './after-test.ts';
 import { RestartableServer } from './restartable-server.ts';
 
 /** `lose-ack` stores and cuts the connection; `slow` answers after a while. */
@@ -138,6 +139,6 @@ function parse(body: Buffer, encoding: string | undefined): FarEvent[] {
 export async function httpFarSide(t: TestContext): Promise<HttpFarSide> {
   const side = new HttpFarSide();
   await side.start();
-  t.after(() => side.stop());
+  afterTest(t, () => side.stop());
   return side;
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { packageRoot } from '../../config/find-file.ts';
+import { afterTest } from './after-test.ts';
 import { type HubProcess, runHub } from './hub-process.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
@@ -79,7 +80,7 @@ export class LinkFarSide {
     await once(this.#server, 'listening');
     const address = this.#server.address();
     this.#port = typeof address === 'object' && address ? address.port : 0;
-    t.after(() => {
+    afterTest(t, () => {
       this.#server.closeAllConnections();
       this.#server.close();
     });
@@ -166,7 +167,7 @@ export class LinkRig {
   static async start(t: TestContext): Promise<LinkRig> {
     const rig = new LinkRig(t, await temporaryFolder(t));
     await rig.far.start(t);
-    t.after(() => rig.cut());
+    afterTest(t, () => rig.cut());
     await rig.connect();
     return rig;
   }
@@ -211,7 +212,7 @@ export class LinkRig {
     const port = join(this.folder, 'board-end');
     const numbers = [readings, intervalMs, errorsPerMillion, seed];
     const board = new Board(this.#program, [port, 'nano', ...numbers, store, bufferBytes, policy]);
-    this.#t.after(() => board.process.kill('SIGKILL'));
+    afterTest(this.#t, () => board.process.kill('SIGKILL'));
     return board;
   }
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { TestContext } from 'node:test';
+import { afterTest } from './after-test.ts';
 import { freePort } from './free-port.ts';
 import { ROOT } from './repository.ts';
 import { until } from './until.ts';
@@ -75,7 +76,7 @@ export class ModbusBench {
   static async make(t: TestContext): Promise<ModbusBench> {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-modbus-'));
     const bench = new ModbusBench(folder);
-    t.after(async () => {
+    afterTest(t, async () => {
       await bench.unplug();
       await rm(folder, { recursive: true, force: true });
     });
@@ -117,7 +118,7 @@ export class ModbusBench {
     const peer = new ModbusPeer(
       spawn(join(this.folder, 'slave'), words, { stdio: ['pipe', 'pipe', 'inherit'] }),
     );
-    t.after(() => peer.kill());
+    afterTest(t, () => peer.kill());
     await peer.ready();
     return peer;
   }

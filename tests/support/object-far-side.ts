@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { S3Store, type S3StoreOptions } from '../../hub/forward/claim-check/s3-store.ts';
+import { afterTest } from './after-test.ts';
 import { RestartableServer } from './restartable-server.ts';
 import { signatureProblem } from './sigv4-oracle.ts';
 
@@ -146,7 +147,7 @@ export class ObjectFarSide {
 export async function objectFarSide(t: TestContext): Promise<ObjectFarSide> {
   const side = new ObjectFarSide();
   await side.start();
-  t.after(() => side.stop());
+  afterTest(t, () => side.stop());
   return side;
 }
 

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generate, type Packet, parser } from 'mqtt-packet';
+import { afterTest } from './after-test.ts';
 
 export interface PublisherOptions {
   readonly port: number;
@@ -154,7 +155,7 @@ export function publishers(
     (_, index) => new OraclePublisher({ ...options, name: `${name}${index}` }),
   );
   const running = all.map((publisher) => publisher.run());
-  t.after(async () => {
+  afterTest(t, async () => {
     for (const publisher of all) publisher.end();
     await Promise.all(running);
   });

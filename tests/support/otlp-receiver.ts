@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
+import { afterTest } from './after-test.ts';
 import { RestartableServer } from './restartable-server.ts';
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
@@ -123,6 +124,6 @@ export class OtlpReceiver {
 export async function otlpReceiver(t: TestContext): Promise<OtlpReceiver> {
   const receiver = new OtlpReceiver();
   await receiver.start();
-  t.after(() => receiver.stop());
+  afterTest(t, () => receiver.stop());
   return receiver;
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { MachineRoots } from '../../hub/machine/roots.ts';
 import type { MachineUser } from '../../hub/machine/user.ts';
+import { afterTest } from './after-test.ts';
 
 /** What is in a file; where a link points to; or a device, with its mode. */
 export type Entry = string | Buffer | { readonly link: string } | { readonly mode: number };
@@ -97,7 +98,7 @@ export const PI_5: Tree = {
 /** Lays out a machine in a folder of its own, removed after the test. */
 export async function layOut(t: TestContext, tree: Tree): Promise<MachineRoots> {
   const root = await realpath(await mkdtemp(join(tmpdir(), 'holdfast-pi-')));
-  t.after(() => rm(root, { recursive: true }));
+  afterTest(t, () => rm(root, { recursive: true }));
   const roots = rootsIn(root);
   for (const folder of Object.values(roots)) await mkdir(folder, { recursive: true });
   for (const [path, entry] of Object.entries(tree)) await place(root, path, entry);

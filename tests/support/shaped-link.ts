@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { afterTest } from './after-test.ts';
 
 /** What the link between a hub and its far side is like. The same in both directions. */
 export interface LinkShape {
@@ -187,6 +188,6 @@ export async function shapedLink(
 ): Promise<ShapedLink> {
   const link = new ShapedLink(port, shape);
   await link.start();
-  t.after(() => link.stop());
+  afterTest(t, () => link.stop());
   return link;
 }

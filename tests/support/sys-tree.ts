@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import type { Bridge } from '../../hub/core/bridge.ts';
+import { afterTest } from './after-test.ts';
 import { BridgeSession } from './bridge-session.ts';
 import { until } from './until.ts';
 
@@ -87,7 +88,7 @@ export class SysTree {
 /** A bridge that reads the tree; both end with the test. */
 export function beginOn(t: TestContext, tree: SysTree, bridge: Bridge): BridgeSession {
   const session = new BridgeSession();
-  t.after(async () => {
+  afterTest(t, async () => {
     await session.stop();
     await tree[Symbol.asyncDispose]();
   });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
+import { afterTest } from '../../support/after-test.ts';
 import { OutputTrace, SimulatedChip } from './gpio-sim.ts';
 import { found, type GuestHub, guestHub } from './hub.ts';
 import { sendEdges } from './pulses.ts';
@@ -210,7 +211,7 @@ test('GPIO', async (t) => {
   const chip = new SimulatedChip({ name: 'header', label: 'pinctrl-bcm2711', lines: 58, names });
   for (const line of [...Object.values(CDEV), ...Object.values(SYSFS)]) chip.pull(line, false);
   const kettle = spawn('gpioset', ['-C', 'kettle', '-c', chip.device, `${CDEV.busy}=1`]);
-  t.after(() => kettle.kill('SIGKILL'));
+  afterTest(t, () => kettle.kill('SIGKILL'));
   await found('a kettle', () => chip.value(CDEV.busy) || undefined);
   const hub = await guestHub(t, BRIDGES);
   const rig = { hub, chip };
