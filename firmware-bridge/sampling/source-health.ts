@@ -56,8 +56,8 @@ export class SourceHealth {
   /** What it is reached through was lost: it is away until it answers again, and asked at once. */
   wayLost(nowMs: number, why: string): void {
     if (this.#lastAnswerMs === undefined) return;
-    if (this.#state.is === 'answering') this.#fail(nowMs, SILENT_FROM_FAILURES, why, 0);
-    else this.#state = { ...this.#state, retryAtMs: nowMs };
+    if (this.silent) this.askAtOnce(nowMs);
+    else this.#fail(nowMs, SILENT_FROM_FAILURES, why, 0); // one lost frame before it is part of it
   }
 
   /** Does away with the pause that a failing one has. */

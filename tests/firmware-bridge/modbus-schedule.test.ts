@@ -109,4 +109,7 @@ test('a slave that fails is asked less and less often, and its gap begins with i
   health.wayLost(23_000, 'unplugged');
   assert.equal(health.silent, true);
   assert.deepEqual(health.answered(25_000), { lengthMs: 2_400, failures: 2, why: 'unplugged' });
+  health.failed(26_000, 'one lost frame');
+  health.wayLost(26_500, 'unplugged');
+  assert.deepEqual(health.answered(28_000), { lengthMs: 3_000, failures: 2, why: 'unplugged' });
 });
