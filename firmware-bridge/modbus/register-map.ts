@@ -1,5 +1,6 @@
 /** The registers of the configuration with every default in its place: what the rest works with. */
 import { quantityFrom } from '../register/fields.ts';
+import type { Quantity } from '../register/quantity.ts';
 import type { Kind, ModbusFields, RegisterFields, SlaveFields } from './fields.ts';
 import { isWideNumber, type Order, registersOf, type WideNumber } from './register-type.ts';
 
@@ -15,19 +16,13 @@ export type Content =
   | { readonly is: 'text'; readonly order: Order };
 
 /** An entry of `registers`: what is at `length` addresses from `address`. */
-export interface RegisterEntry {
+export interface RegisterEntry extends Omit<Quantity, 'type'> {
   readonly metric: string;
   readonly kind: Kind;
   readonly address: number;
   /** Registers, or coils. */
   readonly length: number;
   readonly content: Content;
-  readonly scale: number;
-  readonly offset: number;
-  readonly invalid: readonly (number | bigint)[];
-  readonly min: number;
-  readonly max: number;
-  readonly unit: string | undefined;
   readonly intervalMs: number;
   readonly writable: boolean;
 }

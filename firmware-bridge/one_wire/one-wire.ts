@@ -2,7 +2,7 @@ import type { Bridge, BridgeContext } from '../../hub/core/bridge.ts';
 import { HubError } from '../../hub/core/errors.ts';
 import { MACHINE, type MachineRoots } from '../../hub/machine/roots.ts';
 import { Sampler } from '../sampling/sampler.ts';
-import { afterRealTime, sleep } from '../sampling/timer.ts';
+import { afterRealTime, repeat } from '../sampling/timer.ts';
 import { type Buses, findBuses, NO_BUS, NO_SENSOR } from './bus.ts';
 import { BulkConversion } from './conversion.ts';
 import { type OneWireFields, SENSORS_MAX } from './fields.ts';
@@ -10,8 +10,6 @@ import { type Place, Thermometer } from './thermometer.ts';
 
 /** The kernel itself looks every 10 s who is on the bus. */
 const LOOK_EVERY_MS = 5_000;
-/** A sensor that nobody has named and that is away for so long was replaced. */
-const FORGET_AFTER_MS = 86_400_000;
 /** Without a bulk conversion each takes so long, at 12 bits. */
 const CONVERSION_MS = 800;
 
@@ -44,15 +42,9 @@ export class OneWireBridge implements Bridge {
     if (signal.aborted) return;
     await this.#look(context);
     if (this.#sampler.sensors.length === 0) throw new HubError('BRIDGE_LOST', NO_SENSOR);
-    await this.#sampler.run(context, signal, (stopped) => this.#lookAgain(context, stopped));
-  }
-
-  async #lookAgain(context: BridgeContext, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await sleep(afterRealTime, this.#lookEveryMs, signal);
-      if (signal.aborted) return;
-      await this.#look(context);
-    }
+    await this.#sampler.run(context, signal, (stopped) =>
+      repeat(afterRealTime, this.#lookEveryMs, stopped, () => this.#look(context)),
+    );
   }
 
   /** Who is on the buses now. */
@@ -65,7 +57,8 @@ export class OneWireBridge implements Bridge {
     }
     const { sensors, discover = sensors.length === 0 } = this.#options;
     const named = new Set(sensors.map(({ sensor }) => sensor));
-    this.#forgetReplaced(context, named);
+    const isKept = (id: string) => named.has(id) || this.#place(id) !== undefined;
+    this.#sampler.forgetTakenAway(context.clock.monotonicMs(), isKept);
     for (const { sensor, ...rest } of sensors) this.#add(context, { id: sensor, ...rest });
     if (!discover) return;
     const known = new Set(this.#sampler.sensors.map(({ key }) => key));
@@ -109,15 +102,6 @@ export class OneWireBridge implements Bridge {
       return { master, all, conversion };
     }
     return undefined;
-  }
-
-  #forgetReplaced(context: BridgeContext, named: ReadonlySet<string>): void {
-    const nowMs = context.clock.monotonicMs();
-    for (const { key } of this.#sampler.sensors) {
-      const sinceMs = this.#sampler.failingSinceMs(key);
-      const isAway = sinceMs !== undefined && nowMs - sinceMs > FORGET_AFTER_MS;
-      if (isAway && !named.has(key) && this.#place(key) === undefined) this.#sampler.remove(key);
-    }
   }
 
   #notes(): readonly string[] {

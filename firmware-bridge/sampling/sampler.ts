@@ -18,6 +18,7 @@ import { type After, afterRealTime, unlessStopped } from './timer.ts';
 const NAMED_MAX = 4;
 /** Lanes that read at once; what blocks a thread is bounded further in attribute.ts. */
 const PARALLEL_MAX = 4;
+const FORGET_AFTER_MS = 86_400_000;
 
 export interface SamplerOptions {
   /** Topic of the readings, with `{device}`. */
@@ -70,10 +71,13 @@ export class Sampler {
     return [...this.#sensors.values()].map(({ sensor }) => sensor);
   }
 
-  /** Since when it cannot be read, in ms on the monotonic clock; undefined: it can. */
-  failingSinceMs(key: string): number | undefined {
-    const state = this.#sensors.get(key)?.health.state;
-    return state?.is === 'failing' ? state.sinceMs : undefined;
+  /** Forgets those that cannot be read for a day, unless they are kept: they were taken away. */
+  forgetTakenAway(nowMs: number, isKept: (key: string) => boolean = () => false): void {
+    for (const [key, { health }] of this.#sensors) {
+      const { state } = health;
+      const isAway = state.is === 'failing' && nowMs - state.sinceMs > FORGET_AFTER_MS;
+      if (isAway && !isKept(key)) this.remove(key);
+    }
   }
 
   /**

@@ -20,6 +20,20 @@ export function sleep(after: After, delayMs: number, signal: AbortSignal): Promi
   });
 }
 
+/** Does `work` again and again, after `everyMs` each, until the signal aborts or it throws. */
+export async function repeat(
+  after: After,
+  everyMs: number,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<void> {
+  for (;;) {
+    await sleep(after, everyMs, signal);
+    if (signal.aborted) return;
+    await work();
+  }
+}
+
 /** Settles as `work` does, or resolves with undefined as soon as the signal aborts. */
 export async function unlessStopped<T>(
   work: Promise<T>,

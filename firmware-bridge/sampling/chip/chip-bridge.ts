@@ -3,7 +3,7 @@ import type { Bridge, BridgeContext } from '../../../hub/core/bridge.ts';
 import { HubError } from '../../../hub/core/errors.ts';
 import { MACHINE, type MachineRoots } from '../../../hub/machine/roots.ts';
 import { Sampler } from '../sampler.ts';
-import { afterRealTime, sleep } from '../timer.ts';
+import { afterRealTime, repeat } from '../timer.ts';
 import { ChipSensor } from './chip-sensor.ts';
 import type { ChipFields, ChipsFields } from './fields.ts';
 import { findChips, listed, matchChip, noChip } from './find-chips.ts';
@@ -11,8 +11,6 @@ import type { Chip, ChipKind } from './kind.ts';
 
 /** Somebody who plugs a chip in looks at the screen for about so long. */
 const LOOK_EVERY_MS = 5_000;
-/** Of a chip that nobody has named: away for so long, it was taken away. */
-const FORGET_AFTER_MS = 86_400_000;
 /** A board has some tens; one that makes new ones all the time fills no memory. */
 const CHIPS_MAX = 128;
 
@@ -44,15 +42,9 @@ export class ChipBridge implements Bridge {
   async run(context: BridgeContext, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await this.#look(context);
-    await this.#sampler.run(context, signal, (stopped) => this.#lookAgain(context, stopped));
-  }
-
-  async #lookAgain(context: BridgeContext, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await sleep(afterRealTime, this.#lookEveryMs, signal);
-      if (signal.aborted) return;
-      await this.#look(context);
-    }
+    await this.#sampler.run(context, signal, (stopped) =>
+      repeat(afterRealTime, this.#lookEveryMs, stopped, () => this.#look(context)),
+    );
   }
 
   /** Which chips the kernel has now. */
@@ -66,7 +58,7 @@ export class ChipBridge implements Bridge {
     const { chips } = this.#options;
     for (const [i, chip] of chips.entries()) this.#add(`chip ${i}`, chip);
     if (chips.length > 0) return;
-    this.#forgetTakenAway(context);
+    this.#sampler.forgetTakenAway(context.clock.monotonicMs());
     await this.#addAll();
     if (this.#sampler.sensors.length > 0) return;
     const { title, remedy } = this.#kind;
@@ -101,14 +93,6 @@ export class ChipBridge implements Bridge {
         chips: () => this.#chips,
       }),
     );
-  }
-
-  #forgetTakenAway(context: BridgeContext): void {
-    const nowMs = context.clock.monotonicMs();
-    for (const { key } of this.#sampler.sensors) {
-      const sinceMs = this.#sampler.failingSinceMs(key);
-      if (sinceMs !== undefined && nowMs - sinceMs > FORGET_AFTER_MS) this.#sampler.remove(key);
-    }
   }
 }
 
