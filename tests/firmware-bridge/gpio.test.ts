@@ -207,11 +207,13 @@ test('a total goes on when the line was away, and tells one message into a full 
 });
 
 test('a stop writes the pulses that no message has told', async (t) => {
-  const session = new GpioSession(t, [{ ...COUNTER, interval: '1 h' }]);
+  const mark = { line: 22, device: 'd', metric: 'mark', mode: 'edges', edge: 'rising' };
+  const session = new GpioSession(t, [{ ...COUNTER, interval: '1 h' }, mark]);
   session.start();
   await until('it watches', () => /are there/.test(session.detail ?? ''));
   session.gpiod.edges(27, true, true);
-  await delay(300);
+  session.gpiod.edges(22, true);
+  await until('the edge after them', () => session.of('mark').length === 1);
   await session.stop();
   assert.equal(session.state.get('n/d/n'), 2);
   assert.deepEqual(session.of('n'), [2]);
